@@ -1,0 +1,9 @@
+"""Ready models, one file per paper, imported as `keras_attention.applications`."""
+
+if __name__ != "keras_attention.applications":
+    # Under a second name every class would be registered with Keras twice.
+    raise ImportError(
+        f"The applications were imported as {__name__!r}, expected "
+        "'keras_attention.applications'. Install the package with "
+        "`pip install -e .` and write `import keras_attention.applications`."
+    )

@@ -1,0 +1,1 @@
+"""Writing one token after the other: caches, samplers, the decode loop."""

@@ -1,0 +1,1 @@
+"""The layers of attention, one file each; no other place holds weights."""

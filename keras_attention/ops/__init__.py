@@ -1,0 +1,1 @@
+"""The equations of attention, as pure functions on tensors."""

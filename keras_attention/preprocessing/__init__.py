@@ -1,0 +1,1 @@
+"""Text and images in: vocabularies, transforms, data sets."""

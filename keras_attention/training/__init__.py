@@ -1,0 +1,1 @@
+"""What fit needs beyond Keras: losses and metrics that know padding."""

@@ -1,0 +1,1 @@
+"""Seeing attention: figures and pages that need no network."""
