@@ -1,0 +1,98 @@
+"""What tests share: `from helpers import to_numpy`."""
+
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+import textwrap
+
+import keras
+
+ROOT = pathlib.Path(__file__).parents[1]
+BACKEND = keras.backend.backend()
+BACKENDS = ("jax", "torch", "tensorflow")
+
+
+def to_numpy(structure):
+    """The tensors of a nested structure as NumPy arrays."""
+    return keras.tree.map_structure(keras.ops.convert_to_numpy, structure)
+
+
+def run_in_fresh_process(code, *, backend=BACKEND, cwd=None, env=None, timeout=300):
+    """Runs Python code in a new process and gives back what it printed.
+
+    The process starts outside the repository, or in `cwd`, so that it sees the
+    package only as it is installed. If it fails, the test fails with what the process
+    wrote.
+    """
+    result = subprocess.run(
+        [sys.executable, "-P", "-c", textwrap.dedent(code)],
+        capture_output=True,
+        text=True,
+        cwd=cwd or tempfile.gettempdir(),
+        env={**os.environ, "KERAS_BACKEND": backend, **(env or {})},
+        timeout=timeout,
+    )
+    assert result.returncode == 0, (
+        f"The process ended with {result.returncode}.\n"
+        f"--- stdout\n{result.stdout}\n--- stderr\n{result.stderr}"
+    )
+    return result.stdout
+
+
+def input_gradients(function, *arrays):
+    """The gradient of `sum(function(*arrays))` by each array, as NumPy arrays."""
+    if BACKEND == "jax":
+        import jax
+
+        def total(*tensors):
+            return keras.ops.sum(function(*tensors))
+
+        tensors = [keras.ops.convert_to_tensor(array) for array in arrays]
+        return to_numpy(list(jax.grad(total, range(len(tensors)))(*tensors)))
+    if BACKEND == "tensorflow":
+        import tensorflow as tf
+
+        tensors = [tf.convert_to_tensor(array) for array in arrays]
+        with tf.GradientTape() as tape:
+            tape.watch(tensors)
+            total = keras.ops.sum(function(*tensors))
+        return to_numpy(tape.gradient(total, tensors))
+    tensors = [
+        keras.ops.convert_to_tensor(array).detach().clone().requires_grad_()
+        for array in arrays
+    ]
+    keras.ops.sum(function(*tensors)).backward()
+    return [to_numpy(tensor.grad) for tensor in tensors]
+
+
+def weight_gradients(function, weights):
+    """The gradient of `sum(function())` by each weight, as NumPy arrays.
+
+    A weight that does not act has None on TensorFlow and torch and zeros on JAX: here
+    it is zeros everywhere.
+    """
+    if BACKEND == "jax":
+        import jax
+
+        def total(values):
+            with keras.StatelessScope(state_mapping=zip(weights, values, strict=True)):
+                return keras.ops.sum(function())
+
+        gradients = jax.grad(total)([weight.value for weight in weights])
+    elif BACKEND == "tensorflow":
+        import tensorflow as tf
+
+        with tf.GradientTape() as tape:
+            total = keras.ops.sum(function())
+        gradients = tape.gradient(total, [weight.value for weight in weights])
+    else:
+        for weight in weights:
+            weight.value.grad = None
+        keras.ops.sum(function()).backward()
+        gradients = [weight.value.grad for weight in weights]
+    return [
+        to_numpy(keras.ops.zeros(weight.shape) if gradient is None else gradient)
+        for weight, gradient in zip(weights, gradients, strict=True)
+    ]
