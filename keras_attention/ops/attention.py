@@ -1,0 +1,261 @@
+"""Attention: every query reads the values whose keys match it.
+
+Vaswani et al. 2017, arXiv:1706.03762, Equation 1, for N heads at once:
+
+    scores  = scale * query . key                (B, N, T, S)
+    weights = softmax(scores)                    (B, N, T, S)
+    output  = weights @ value                    (B, T, N, Hv)
+
+`attend` is the one door to it. What it computes is written in `explicit.py`; the
+other implementations compute the same faster and are chosen per call.
+
+Letters: B batch, T query length, S key length, N query heads, K key and value heads,
+H width of a query and a key in one head, Hv width of a value in one head.
+"""
+
+import keras
+from keras import ops
+
+from keras_attention.ops import explicit
+from keras_attention.ops import fused
+from keras_attention.ops.masks import causal_mask
+from keras_attention.ops.masks import combine_masks
+from keras_attention.ops.masks import window_mask
+
+IMPLEMENTATIONS = ("explicit", "fused")
+
+
+def attend(
+    query,
+    key,
+    value,
+    *,
+    mask=None,
+    bias=None,
+    is_causal=False,
+    window=None,
+    scale=None,
+    softcap=None,
+    sinks=None,
+    dropout=0.0,
+    seed=None,
+    score=None,
+    return_attention_scores=False,
+    implementation=None,
+):
+    """Lets each query read the values whose keys match it.
+
+    The softmax is computed in float32, whatever the dtype of the inputs. A query that
+    may read nothing gets zeros. Heads are grouped when K divides N: query head n reads
+    key and value head `n // (N / K)` (Ainslie et al. 2023, arXiv:2305.13245).
+
+    Args:
+        query: `(B, T, N, H)`.
+        key: `(B, S, K, H)`, with K dividing N.
+        value: `(B, S, K, Hv)`.
+        mask: Boolean, True where a query may read: `(B, S)` for all queries alike,
+            `(B, T, S)` for all heads alike, or broadcastable to `(B, N, T, S)`.
+        bias: Added to the scores, broadcastable to `(B, N, T, S)`.
+        is_causal: Whether query t reads only keys 0 to t.
+        window: Integer w: only keys less than w away are read. Or `(left, right)`.
+        scale: Factor of the scores. Defaults to `H ** -0.5` for the dot product, and
+            to 1 with `score`.
+        softcap: Bounds the scores, before the bias, to this size by
+            `softcap * tanh(scores / softcap)` (Gemma Team 2024, arXiv:2408.00118,
+            Section 2).
+        sinks: `(N,)`, for each head the score of one more key with the value zero,
+            which takes weight when nothing matches (Xiao et al. 2024,
+            arXiv:2309.17453, Section 3.3).
+        dropout: Fraction of weights dropped in this call, from 0 to 1. Pass 0 at
+            inference.
+        seed: Integer or `keras.random.SeedGenerator` for the dropout.
+        score: Function of `query` and `key` that returns scores `(B, N, T, S)` in
+            place of the dot product.
+        return_attention_scores: Also return the weights. The name is Keras's; scores
+            are what precedes the softmax elsewhere in this library.
+        implementation: `"explicit"` or `"fused"` forces one; `None` takes the fastest
+            that serves this call.
+
+    Returns:
+        `(B, T, N, Hv)`, and the weights `(B, N, T, S)`, before dropout, if asked.
+
+    Raises:
+        ValueError: Shapes, dtypes or options do not go together.
+
+    Example:
+
+    >>> query = keras.ops.ones((2, 3, 4, 8))
+    >>> key, value = keras.ops.ones((2, 5, 2, 8)), keras.ops.ones((2, 5, 2, 6))
+    >>> output, weights = attend(query, key, value, return_attention_scores=True)
+    >>> tuple(output.shape), tuple(weights.shape)
+    ((2, 3, 4, 6), (2, 4, 3, 5))
+    """
+    query, key, value = (ops.convert_to_tensor(x) for x in (query, key, value))
+    _check_shapes(query, key, value)
+    if not 0 <= dropout < 1:
+        raise ValueError(
+            f"`dropout` must be at least 0 and less than 1. Received: {dropout}"
+        )
+    if softcap is not None and softcap <= 0:
+        raise ValueError(f"`softcap` must be positive. Received: softcap={softcap}")
+    batch_size, query_length, num_heads, head_dim = query.shape
+    expected = (batch_size, num_heads, query_length, key.shape[1])
+    if mask is not None:
+        mask = _four_axes(mask, expected)
+    if bias is not None:
+        bias = ops.convert_to_tensor(bias)
+        _check_broadcast("bias", tuple(bias.shape), expected)
+    if sinks is not None and tuple(sinks.shape) != (num_heads,):
+        raise ValueError(
+            f"`sinks` must have one score per query head, ({num_heads},). "
+            f"Received: sinks.shape={tuple(sinks.shape)}"
+        )
+    if scale is None:
+        scale = head_dim**-0.5 if score is None else 1.0
+
+    implementation = _choose(
+        implementation,
+        query=query,
+        key=key,
+        value=value,
+        asked={
+            "return_attention_scores": return_attention_scores,
+            "score": score is not None,
+            "softcap": softcap is not None,
+            "sinks": sinks is not None,
+            "dropout": dropout > 0,
+        },
+    )
+    if implementation == "fused" and mask is None and window is None:
+        return fused.fused_attention(
+            query, key, value, bias=bias, is_causal=is_causal, scale=scale
+        )
+    mask = _whole_mask(mask, is_causal, window, query, key)
+    if implementation == "fused":
+        return fused.fused_attention(
+            query, key, value, mask=mask, bias=bias, scale=scale
+        )
+    output, weights = explicit.explicit_attention(
+        query,
+        key,
+        value,
+        mask=mask,
+        bias=bias,
+        scale=scale,
+        softcap=softcap,
+        sinks=sinks,
+        dropout=dropout,
+        seed=seed,
+        score=score,
+    )
+    return (output, weights) if return_attention_scores else output
+
+
+def _choose(implementation, *, query, key, value, asked):
+    """Names the implementation that serves this call."""
+    if implementation not in (None, *IMPLEMENTATIONS):
+        raise ValueError(
+            f"`implementation` must be one of {IMPLEMENTATIONS} or None. "
+            f"Received: implementation={implementation!r}"
+        )
+    if implementation == "explicit":
+        return "explicit"
+    options = [name for name, is_asked in asked.items() if is_asked]
+    reason = (
+        f"it has no {', '.join(f'`{option}`' for option in options)}"
+        if options
+        else fused.why_not(query, key, value)
+    )
+    if implementation == "fused" and reason:
+        raise ValueError(
+            f"The fused implementation cannot serve this call: {reason}. Leave "
+            "`implementation` out, and one that can is chosen."
+        )
+    if implementation == "fused" or (reason is None and fused.is_faster(query)):
+        return "fused"
+    return "explicit"
+
+
+def _whole_mask(mask, is_causal, window, query, key):
+    """Joins the mask, causality and the window into one mask, or `None`."""
+    query_length, key_length = ops.shape(query)[1], ops.shape(key)[1]
+    if is_causal:
+        causal = causal_mask(query_length, key_length)[:, None]  # (1, 1, T, S)
+        mask = combine_masks(mask, causal)
+    if window is not None:
+        near = window_mask(query_length, key_length, window=window)[:, None]
+        mask = combine_masks(mask, near)
+    return mask
+
+
+def _check_shapes(query, key, value):
+    shapes = {"query": query.shape, "key": key.shape, "value": value.shape}
+    received = ", ".join(f"{name}.shape={tuple(s)}" for name, s in shapes.items())
+    if any(len(shape) != 4 for shape in shapes.values()):
+        raise ValueError(
+            "`query`, `key` and `value` must have four axes (batch, length, heads, "
+            f"width). Received: {received}"
+        )
+    batch, _, num_heads, head_dim = query.shape
+    _, key_length, num_key_heads, key_dim = key.shape
+    if _differ(key.shape[0], batch) or _differ(value.shape[0], batch):
+        raise ValueError(
+            f"`query`, `key` and `value` must have the same batch size. "
+            f"Received: {received}"
+        )
+    if _differ(value.shape[1], key_length):
+        raise ValueError(
+            f"`key` and `value` must have the same length. Received: {received}"
+        )
+    if value.shape[2] != num_key_heads or num_heads % num_key_heads:
+        raise ValueError(
+            "`key` and `value` must have the same number of heads, and it must divide "
+            f"the number of query heads. Received: {received}"
+        )
+    if head_dim != key_dim:
+        raise ValueError(
+            f"`query` and `key` must have heads of the same width. Received: {received}"
+        )
+
+
+def _four_axes(mask, expected):
+    """Checks a mask and brings it to `(B, N, T, S)`, each axis full or 1."""
+    mask = ops.convert_to_tensor(mask)
+    dtype = keras.backend.standardize_dtype(mask.dtype)
+    if dtype != "bool":
+        raise ValueError(
+            "`mask` must be boolean, True where a query may read. Received: "
+            f"mask.dtype={dtype}. Convert 0 and 1 with `mask != 0`; numbers to be "
+            "added to the scores are a `bias`."
+        )
+    received = tuple(mask.shape)
+    if len(received) == 2:
+        mask = mask[:, None, None, :]
+    elif len(received) == 3:
+        mask = mask[:, None]
+    _check_broadcast("mask", tuple(mask.shape), expected, received)
+    return mask
+
+
+def _check_broadcast(name, shape, expected, received=None):
+    fits = len(shape) <= 4 and all(
+        size == 1 or not _differ(size, axis)
+        for size, axis in zip(shape[::-1], expected[::-1], strict=False)
+    )
+    if len(shape) > 4 or not fits or (name == "mask" and len(shape) != 4):
+        batch_size, num_heads, query_length, key_length = expected
+        form = (
+            f"(B, S)=({batch_size}, {key_length}), (B, T, S)=({batch_size}, "
+            f"{query_length}, {key_length}) or broadcast to "
+            if name == "mask"
+            else "broadcast to "
+        )
+        raise ValueError(
+            f"`{name}` must have the shape {form}(B, N, T, S)={expected}. "
+            f"Received: {name}.shape={received or shape}"
+        )
+
+
+def _differ(size, other):
+    """Whether two lengths are known and not the same."""
+    return size is not None and other is not None and size != other

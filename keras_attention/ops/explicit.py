@@ -1,0 +1,174 @@
+"""Attention as its equation reads, with every weight in memory.
+
+This is what the other implementations must equal, and what runs when the weights are
+asked for. Its memory is N x T x S for each sequence.
+
+Letters: B batch, T query length, S key length, N query heads, K key and value heads,
+H width of a query and a key in one head, Hv width of a value in one head.
+"""
+
+import keras
+from keras import ops
+
+# Below every score and far from the end of float32, so that no inf - inf arises.
+MASKED = -1e30
+
+
+def dot_product_scores(query, key):
+    """Scores a key by its dot product with the query.
+
+    Luong et al. 2015, arXiv:1508.04025, Section 3.1 ("dot").
+
+    Args:
+        query: `(B, T, N, H)`.
+        key: `(B, S, K, H)`, with K dividing N.
+
+    Returns:
+        `(B, N, T, S)`.
+
+    Example:
+
+    >>> scores = dot_product_scores([[[[1.0, 2.0]]]], [[[[3.0, 4.0]], [[5.0, 6.0]]]])
+    >>> keras.ops.convert_to_numpy(scores).tolist()
+    [[[[11.0, 17.0]]]]
+    """
+    query, key = ops.convert_to_tensor(query), ops.convert_to_tensor(key)
+    query = ops.transpose(query, (0, 2, 1, 3))  # (B, N, T, H)
+    key = ops.transpose(key, (0, 2, 3, 1))  # (B, K, H, S)
+    return _matmul_in_groups(query, key)  # (B, N, T, S)
+
+
+def additive_scores(query, key, kernel):
+    """Scores a key by a small network of the query and the key.
+
+    Bahdanau et al. 2015, arXiv:1409.0473, Section 3.1 and Appendix A.1.2, where
+    `query` is W_a s and `key` is U_a h.
+
+    Args:
+        query: `(B, T, N, U)`, projected queries.
+        key: `(B, S, N, U)`, projected keys.
+        kernel: `(U,)`, v in the paper.
+
+    Returns:
+        `v . tanh(query + key)`, `(B, N, T, S)`.
+
+    Example:
+
+    >>> scores = additive_scores([[[[0.5]]]], [[[[-0.5]], [[0.5]]]], [2.0])
+    >>> keras.ops.convert_to_numpy(scores).astype(float).round(4).tolist()
+    [[[[0.0, 1.5232]]]]
+    """
+    query = ops.transpose(ops.convert_to_tensor(query), (0, 2, 1, 3))  # (B, N, T, U)
+    key = ops.transpose(ops.convert_to_tensor(key), (0, 2, 1, 3))  # (B, N, S, U)
+    hidden = ops.tanh(query[:, :, :, None] + key[:, :, None])  # (B, N, T, S, U)
+    return ops.matmul(hidden, ops.convert_to_tensor(kernel))  # (B, N, T, S)
+
+
+def attention_weights(scores, mask=None, sinks=None):
+    """Turns scores into weights that sum to 1 over the keys.
+
+    With `sinks` they sum to less than 1; where nothing may be read they are zero.
+
+    Args:
+        scores: `(B, N, T, S)`.
+        mask: Boolean, broadcastable to `(B, N, T, S)`, True where a query may read.
+        sinks: `(N,)`, the score of one more key, whose weight is left out.
+
+    Returns:
+        `(B, N, T, S)`, in float32 or, for float64 scores, float64.
+
+    Example:
+
+    >>> mask = [[[[True, True, False]]]]
+    >>> weights = attention_weights([[[[1.0, 1.0, 9.0]]]], mask)
+    >>> keras.ops.convert_to_numpy(weights).tolist()
+    [[[[0.5, 0.5, 0.0]]]]
+    """
+    scores = ops.convert_to_tensor(scores)
+    scores = ops.cast(scores, keras.backend.result_type(scores.dtype, "float32"))
+    if mask is not None:
+        mask = ops.convert_to_tensor(mask)
+        scores = ops.where(mask, scores, MASKED)
+    if sinks is None:
+        weights = ops.softmax(scores, axis=-1)
+    else:
+        sinks = ops.cast(sinks, scores.dtype)[None, :, None, None]  # (1, N, 1, 1)
+        sinks = ops.broadcast_to(sinks, (*ops.shape(scores)[:-1], 1))
+        with_sinks = ops.concatenate([scores, sinks], axis=-1)
+        weights = ops.softmax(with_sinks, axis=-1)[..., :-1]
+    if mask is not None:
+        weights = ops.where(mask, weights, 0.0)
+    return weights
+
+
+def explicit_attention(
+    query,
+    key,
+    value,
+    *,
+    mask,
+    bias,
+    scale,
+    softcap,
+    sinks,
+    dropout,
+    seed,
+    score,
+):
+    """Computes `attend` step by step; see there for the arguments.
+
+    Args:
+        query: `(B, T, N, H)`.
+        key: `(B, S, K, H)`.
+        value: `(B, S, K, Hv)`.
+        mask: Boolean, broadcastable to `(B, N, T, S)`, or `None`.
+        bias: Broadcastable to `(B, N, T, S)`, or `None`.
+        scale: Factor of the scores.
+        softcap: Bound of the scores, or `None`.
+        sinks: `(N,)`, or `None`.
+        dropout: Fraction of weights dropped.
+        seed: Seed of the dropout.
+        score: Function of query and key, or `None` for the dot product.
+
+    Returns:
+        `(B, T, N, Hv)` and the weights before dropout, `(B, N, T, S)`.
+    """
+    if score is None:
+        scores = dot_product_scores(query * scale, key)  # (B, N, T, S)
+    else:
+        scores = score(query, key) * scale
+    scores = ops.cast(scores, keras.backend.result_type(scores.dtype, "float32"))
+    if softcap is not None:
+        scores = softcap * ops.tanh(scores / softcap)
+    if bias is not None:
+        scores = scores + ops.cast(bias, scores.dtype)
+    weights = attention_weights(scores, mask, sinks)
+    weights = ops.cast(weights, value.dtype)  # (B, N, T, S)
+    kept = weights
+    if dropout > 0:
+        kept = keras.random.dropout(weights, dropout, seed=seed)
+    output = _matmul_in_groups(kept, ops.transpose(value, (0, 2, 1, 3)))
+    return ops.transpose(output, (0, 2, 1, 3)), weights  # (B, T, N, Hv)
+
+
+def _matmul_in_groups(left, right):
+    """Multiplies N matrices with K, each of which serves N / K neighbours.
+
+    The rows of a group are laid one below the other, so nothing is repeated.
+
+    Args:
+        left: `(B, N, T, X)`.
+        right: `(B, K, X, Y)`.
+
+    Returns:
+        `(B, N, T, Y)`.
+    """
+    num_heads, num_groups = left.shape[1], right.shape[1]
+    if num_heads == num_groups:
+        return ops.matmul(left, right)
+    batch_size, _, rows, inner = ops.shape(left)
+    group_rows = num_heads // num_groups * rows
+    left = ops.reshape(left, (batch_size, num_groups, group_rows, inner))
+    product = ops.matmul(left, right)  # (B, K, N / K * T, Y)
+    columns = ops.shape(right)[-1]
+    return ops.reshape(product, (batch_size, num_heads, rows, columns))

@@ -1,0 +1,203 @@
+"""Masks: which query may read which key.
+
+A mask is boolean and True where a query may attend. Every function here returns
+three axes, `(B or 1, T or 1, S)`, so masks combine with `&`, `|` and `~`:
+
+    causal_mask(T) & padding_mask(tokens != 0)          a decoder's self-attention
+    causal_mask(T) | prefix_mask(prefix_lengths, T)     a prefix language model
+
+Letters: B batch, T query length, S key length.
+"""
+
+from keras import ops
+
+
+def padding_mask(padding):
+    """Lets every query read the real tokens and none of the padding.
+
+    Args:
+        padding: `(B, S)` boolean, True for a real token.
+
+    Returns:
+        `(B, 1, S)` boolean.
+
+    Example:
+
+    >>> keras.ops.convert_to_numpy(padding_mask([[True, True, False]])).tolist()
+    [[[True, True, False]]]
+    """
+    return ops.expand_dims(ops.convert_to_tensor(padding, "bool"), 1)
+
+
+def length_mask(lengths, max_length):
+    """Lets every query read the first tokens of each sequence.
+
+    Args:
+        lengths: `(B,)` integers, the number of real tokens.
+        max_length: Length S of the padded sequences.
+
+    Returns:
+        `(B, 1, S)` boolean.
+
+    Example:
+
+    >>> keras.ops.convert_to_numpy(length_mask([1, 3], 3)).tolist()
+    [[[True, False, False]], [[True, True, True]]]
+    """
+    lengths = ops.convert_to_tensor(lengths, "int32")
+    return ops.arange(max_length)[None, None, :] < lengths[:, None, None]
+
+
+def causal_mask(query_length, key_length=None, offset=0):
+    """Lets a query read itself and what came before it.
+
+    Args:
+        query_length: T.
+        key_length: S. Defaults to T.
+        offset: Position of the first query among the keys, as in decoding with a
+            cache. The first key has position 0.
+
+    Returns:
+        `(1, T, S)` boolean, True where `s <= t + offset`.
+
+    Example:
+
+    >>> keras.ops.convert_to_numpy(causal_mask(2, 3, offset=1)).astype(int).tolist()
+    [[[1, 1, 0], [1, 1, 1]]]
+    """
+    query, key = _positions(query_length, key_length, offset)
+    return key <= query
+
+
+def window_mask(query_length, key_length=None, *, window, offset=0):
+    """Lets a query read its neighbours only.
+
+    Beltagy et al. 2020, arXiv:2004.05150, Section 3.1 (sliding window).
+
+    Args:
+        query_length: T.
+        key_length: S. Defaults to T.
+        window: Integer w: the keys less than w away, itself included; with a causal
+            mask, the last w tokens. Or a pair `(left, right)`: so many keys before
+            and after.
+        offset: Position of the first query among the keys.
+
+    Returns:
+        `(1, T, S)` boolean.
+
+    Raises:
+        ValueError: `window` reaches nothing.
+
+    Example:
+
+    >>> keras.ops.convert_to_numpy(window_mask(3, window=2)).astype(int).tolist()
+    [[[1, 1, 0], [1, 1, 1], [0, 1, 1]]]
+    """
+    left, right = window_sides(window)
+    query, key = _positions(query_length, key_length, offset)
+    return (key >= query - left) & (key <= query + right)
+
+
+def window_sides(window):
+    """Reads a window as how many keys before and after a query are seen.
+
+    Args:
+        window: Positive integer w, or a pair `(left, right)` of integers from 0.
+
+    Returns:
+        `(left, right)`, integers.
+
+    Raises:
+        ValueError: `window` is neither.
+
+    Example:
+
+    >>> window_sides(4), window_sides((2, 0))
+    ((3, 3), (2, 0))
+    """
+    if isinstance(window, int) and window > 0:
+        return window - 1, window - 1
+    if isinstance(window, (tuple, list)) and len(window) == 2:
+        left, right = window
+        if all(isinstance(side, int) and side >= 0 for side in window):
+            return left, right
+    raise ValueError(
+        f"`window` must be a positive integer or a pair (left, right) of integers "
+        f"from 0. Received: window={window!r}. For example, window=256 reads the 255 "
+        "keys on each side, window=(255, 0) those before."
+    )
+
+
+def prefix_mask(prefix_lengths, key_length):
+    """Lets every query read the first keys of its sequence.
+
+    Raffel et al. 2020, arXiv:1910.10683, Figure 3 (right): combined with a causal
+    mask by `|`, the prefix is read in both directions.
+
+    Args:
+        prefix_lengths: `(B,)` integers.
+        key_length: S.
+
+    Returns:
+        `(B, 1, S)` boolean.
+
+    Example:
+
+    >>> mask = causal_mask(3) | prefix_mask([2], 3)
+    >>> keras.ops.convert_to_numpy(mask).astype(int).tolist()
+    [[[1, 1, 0], [1, 1, 0], [1, 1, 1]]]
+    """
+    return length_mask(prefix_lengths, key_length)
+
+
+def block_mask(query_blocks, key_blocks=None):
+    """Lets a query read the keys of its own block.
+
+    Blocks are documents packed into one sequence, windows of an image, or chunks of
+    a long text.
+
+    Args:
+        query_blocks: `(B, T)` integers, the block of each query.
+        key_blocks: `(B, S)` integers. Defaults to `query_blocks`.
+
+    Returns:
+        `(B, T, S)` boolean.
+
+    Example:
+
+    >>> keras.ops.convert_to_numpy(block_mask([[0, 0, 1]])).astype(int).tolist()
+    [[[1, 1, 0], [1, 1, 0], [0, 0, 1]]]
+    """
+    query_blocks = ops.convert_to_tensor(query_blocks)
+    key_blocks = query_blocks if key_blocks is None else key_blocks
+    key_blocks = ops.convert_to_tensor(key_blocks)
+    return query_blocks[:, :, None] == key_blocks[:, None, :]
+
+
+def combine_masks(*masks):
+    """Lets a query read what all masks allow.
+
+    Args:
+        *masks: Boolean masks that broadcast together, or `None` for no restriction.
+
+    Returns:
+        Their conjunction, or `None` if all are `None`.
+
+    Example:
+
+    >>> mask = combine_masks(causal_mask(2), None, padding_mask([[True, False]]))
+    >>> keras.ops.convert_to_numpy(mask).astype(int).tolist()
+    [[[1, 0], [1, 0]]]
+    """
+    combined = None
+    for mask in masks:
+        if mask is not None:
+            combined = mask if combined is None else ops.logical_and(combined, mask)
+    return combined
+
+
+def _positions(query_length, key_length, offset):
+    key_length = query_length if key_length is None else key_length
+    query = ops.arange(query_length)[None, :, None] + offset  # (1, T, 1)
+    key = ops.arange(key_length)[None, None, :]  # (1, 1, S)
+    return query, key

@@ -1,0 +1,292 @@
+"""Positions: how a set of tokens is told its order.
+
+Attention treats its keys as a set. Positions enter in one of three ways: added to the
+tokens (sinusoidal), as a rotation of queries and keys (rotary), or added to the scores
+(ALiBi, relative position bias). All tables are computed in float64 and rounded once to
+float32, and stay float32 under every dtype policy: in bfloat16 two neighbours far from
+the start would share one encoding.
+
+Letters: B batch, T query length, S key length, N heads, H width of a head, D width of
+a token.
+"""
+
+import math
+
+import keras
+import numpy as np
+from keras import ops
+
+
+def sinusoidal_positions(length, hidden_dim, *, layout="interleaved", base=10000.0):
+    """Encodes each position by sines and cosines of different wavelengths.
+
+    Vaswani et al. 2017, arXiv:1706.03762, Section 3.5:
+
+        encoding[t, 2i]     = sin(t / base^(2i / D))
+        encoding[t, 2i + 1] = cos(t / base^(2i / D))
+
+    Args:
+        length: Number of positions T, or a list or array of positions.
+        hidden_dim: Width D, even.
+        layout: `"interleaved"` as in the paper, or `"concatenated"`: all sines, then
+            all cosines, as in its published code.
+        base: Ratio of the longest to the shortest wavelength.
+
+    Returns:
+        `(T, D)` float32, a NumPy array.
+
+    Raises:
+        ValueError: `hidden_dim` is odd or `layout` unknown.
+
+    Example:
+
+    >>> sinusoidal_positions(3, 4)[0].tolist()
+    [0.0, 1.0, 0.0, 1.0]
+    """
+    if hidden_dim % 2 or hidden_dim < 2:
+        raise ValueError(
+            "Sinusoidal positions need an even width, half sines and half cosines. "
+            f"Received: hidden_dim={hidden_dim}"
+        )
+    positions = np.arange(length) if np.ndim(length) == 0 else np.asarray(length)
+    angles = np.outer(positions, _frequencies(hidden_dim, base))  # (T, D / 2)
+    pair = [np.sin(angles), np.cos(angles)]
+    _check_layout(layout, ("interleaved", "concatenated"))
+    if layout == "interleaved":
+        encoding = np.stack(pair, axis=-1).reshape(len(positions), hidden_dim)
+    else:
+        encoding = np.concatenate(pair, axis=-1)
+    return encoding.astype("float32")
+
+
+def rotary_angles(length, rotary_dim, *, base=10000.0, scaling=1.0):
+    """Gives the angle by which rotary positions turn each pair of channels.
+
+    Su et al. 2021, arXiv:2104.09864, Section 3.2.2: theta_i = base^(-2i / H).
+
+    Args:
+        length: Number of positions T, or an array of positions, `(T,)` or `(B, T)`.
+        rotary_dim: Number of channels that turn, even.
+        base: Ratio of the longest to the shortest wavelength.
+        scaling: Positions are divided by this to read sequences longer than trained
+            (position interpolation, Chen et al. 2023, arXiv:2306.15595).
+
+    Returns:
+        Cosines and sines, each `(T, rotary_dim / 2)` or `(B, T, rotary_dim / 2)`
+        float32.
+
+    Raises:
+        ValueError: `rotary_dim` is odd.
+
+    Example:
+
+    >>> cosines, sines = rotary_angles(2, 4)
+    >>> keras.ops.convert_to_numpy(cosines).astype(float).round(2).tolist()
+    [[1.0, 1.0], [0.54, 1.0]]
+    """
+    if rotary_dim % 2 or rotary_dim < 2:
+        raise ValueError(
+            "Rotary positions turn pairs of channels, so their number must be even. "
+            f"Received: rotary_dim={rotary_dim}"
+        )
+    frequencies = _frequencies(rotary_dim, base) / scaling
+    if np.ndim(length) == 0 and isinstance(length, (int, np.integer)):
+        length = np.arange(length)
+    if isinstance(length, (np.ndarray, list, tuple)):
+        angles = np.asarray(length)[..., None] * frequencies  # in float64
+        return (
+            ops.convert_to_tensor(np.cos(angles).astype("float32")),
+            ops.convert_to_tensor(np.sin(angles).astype("float32")),
+        )
+    # A length known only at run time, or positions that are tensors.
+    positions = ops.arange(length) if len(length.shape) == 0 else length
+    positions = ops.cast(positions, "float32")
+    angles = ops.expand_dims(positions, -1) * frequencies.astype("float32")
+    return ops.cos(angles), ops.sin(angles)
+
+
+def apply_rotary(x, cosines, sines, *, layout="half"):
+    """Turns pairs of channels of each token by the angle of its position.
+
+    The product of a turned query and a turned key depends on their distance only
+    (Su et al. 2021, arXiv:2104.09864, Equation 16).
+
+    Args:
+        x: `(B, T, N, H)`; channels beyond the turned ones pass unchanged.
+        cosines: `(T, R / 2)` or `(B, T, R / 2)`, with R the number of turned channels.
+        sines: As `cosines`.
+        layout: Which channels are a pair: `"half"`, i and i + R / 2 (GPT-NeoX, Llama),
+            or `"interleaved"`, 2i and 2i + 1 (the paper, GPT-J).
+
+    Returns:
+        `(B, T, N, H)`, of the dtype of `x`.
+
+    Example:
+
+    >>> x = keras.ops.ones((1, 2, 1, 2))
+    >>> turned = apply_rotary(x, *rotary_angles(2, 2))
+    >>> keras.ops.convert_to_numpy(turned)[0, :, 0].astype(float).round(4).tolist()
+    [[1.0, 1.0], [-0.3012, 1.3818]]
+    """
+    _check_layout(layout, ("half", "interleaved"))
+    half = cosines.shape[-1]
+    cosines, sines = (ops.expand_dims(a, -2) for a in (cosines, sines))  # for N heads
+    turned, rest = x[..., : 2 * half], x[..., 2 * half :]
+    turned = ops.cast(turned, keras.backend.result_type(x.dtype, "float32"))
+    if layout == "half":
+        first, second = turned[..., :half], turned[..., half:]
+    else:
+        first, second = turned[..., 0::2], turned[..., 1::2]
+    pair = (first * cosines - second * sines, second * cosines + first * sines)
+    if layout == "half":
+        turned = ops.concatenate(pair, axis=-1)
+    else:
+        shape = (*ops.shape(turned)[:-1], 2 * half)
+        turned = ops.reshape(ops.stack(pair, axis=-1), shape)
+    turned = ops.cast(turned, x.dtype)
+    if x.shape[-1] == 2 * half:
+        return turned
+    return ops.concatenate([turned, rest], axis=-1)
+
+
+def alibi_slopes(num_heads):
+    """Gives the slope by which each head's scores fall with the distance.
+
+    Press et al. 2022, arXiv:2108.12409, Section 3: 2^(-8/N), 2^(-16/N), ...; for a
+    number of heads that is no power of two, as their code: the slopes of the power of
+    two below it, then every other one of the power above.
+
+    Args:
+        num_heads: N.
+
+    Returns:
+        `(N,)` float32, a NumPy array.
+
+    Example:
+
+    >>> alibi_slopes(2).tolist()
+    [0.0625, 0.00390625]
+    """
+    below = 2 ** math.floor(math.log2(num_heads))
+    slopes = 2.0 ** (-8 / below * np.arange(1, below + 1))
+    above = 2.0 ** (-4 / below * np.arange(1, 2 * below + 1, 2))
+    return np.concatenate([slopes, above[: num_heads - below]]).astype("float32")
+
+
+def alibi_bias(num_heads, query_length, key_length=None, offset=0):
+    """Lowers each score in proportion to the distance of query and key.
+
+    Press et al. 2022, arXiv:2108.12409, Section 3; symmetric, so that it serves
+    bidirectional attention too.
+
+    Args:
+        num_heads: N.
+        query_length: T.
+        key_length: S. Defaults to T.
+        offset: Position of the first query among the keys.
+
+    Returns:
+        `(1, N, T, S)` float32.
+
+    Example:
+
+    >>> keras.ops.convert_to_numpy(alibi_bias(1, 1, 3))[0, 0].tolist()
+    [[-0.0, -0.00390625, -0.0078125]]
+    """
+    distances = ops.absolute(_relative_positions(query_length, key_length, offset))
+    slopes = ops.convert_to_tensor(alibi_slopes(num_heads)[None, :, None, None])
+    return -slopes * ops.cast(distances, "float32")[None, None]
+
+
+def relative_position_buckets(
+    query_length,
+    key_length=None,
+    *,
+    num_buckets=32,
+    max_distance=128,
+    bidirectional=True,
+    offset=0,
+):
+    """Sorts the distances of query and key into buckets, fine near and coarse far.
+
+    Raffel et al. 2020, arXiv:1910.10683, Section 2.1: half of the buckets hold one
+    distance each, the others grow logarithmically up to `max_distance`, beyond which
+    all fall into the last.
+
+    Args:
+        query_length: T.
+        key_length: S. Defaults to T.
+        num_buckets: Number of buckets in all, even.
+        max_distance: Distance from which on all are alike.
+        bidirectional: Whether keys after the query have buckets of their own. If not,
+            they share the bucket of distance 0, for causal attention.
+        offset: Position of the first query among the keys.
+
+    Returns:
+        `(T, S)` int32, from 0 to `num_buckets - 1`.
+
+    Example:
+
+    >>> buckets = relative_position_buckets(1, 4, num_buckets=8, max_distance=8)
+    >>> keras.ops.convert_to_numpy(buckets).tolist()
+    [[0, 5, 6, 6]]
+    """
+    distances = _relative_positions(query_length, key_length, offset)  # key - query
+    if bidirectional:
+        num_buckets //= 2
+        side = ops.where(distances > 0, num_buckets, 0)
+        distances = ops.absolute(distances)
+    else:
+        side = 0
+        distances = ops.maximum(-distances, 0)
+    num_exact = num_buckets // 2
+    # Where each logarithmic bucket begins, in exact integers: a float32 logarithm
+    # would put distances on a border into one bucket here and the next there.
+    steps = np.arange(1, num_buckets - num_exact)
+    ratio = max_distance / num_exact
+    borders = num_exact * ratio ** (steps / (num_buckets - num_exact))
+    borders = ops.convert_to_tensor(np.ceil(borders - 1e-9).astype("int32"))
+    far = num_exact + ops.sum(
+        ops.cast(ops.expand_dims(distances, -1) >= borders, "int32"), axis=-1
+    )
+    bucket = ops.where(distances < num_exact, distances, far)
+    return ops.cast(side + bucket, "int32")
+
+
+def relative_position_index(height, width):
+    """Numbers the offsets between the cells of a grid, for a table of biases.
+
+    Liu et al. 2021, arXiv:2103.14030, Section 3.2 (relative position bias).
+
+    Args:
+        height: Rows of the grid.
+        width: Columns of the grid.
+
+    Returns:
+        `(height * width, height * width)` int32, from 0 to
+        `(2 * height - 1) * (2 * width - 1) - 1`, a NumPy array.
+
+    Example:
+
+    >>> relative_position_index(1, 3).tolist()
+    [[2, 1, 0], [3, 2, 1], [4, 3, 2]]
+    """
+    rows, columns = np.divmod(np.arange(height * width), width)
+    down = rows[:, None] - rows[None, :] + height - 1
+    right = columns[:, None] - columns[None, :] + width - 1
+    return (down * (2 * width - 1) + right).astype("int32")
+
+
+def _frequencies(dim, base):
+    return base ** (-np.arange(0, dim, 2, dtype="float64") / dim)  # (dim / 2,)
+
+
+def _relative_positions(query_length, key_length, offset):
+    key_length = query_length if key_length is None else key_length
+    query = ops.arange(query_length, dtype="int32")[:, None] + offset
+    return ops.arange(key_length, dtype="int32")[None, :] - query  # (T, S)
+
+
+def _check_layout(layout, layouts):
+    if layout not in layouts:
+        raise ValueError(f"`layout` must be one of {layouts}. Received: {layout!r}")
