@@ -8,6 +8,7 @@ from keras_attention.ops.masks import block_mask as block_mask
 from keras_attention.ops.masks import causal_mask as causal_mask
 from keras_attention.ops.masks import combine_masks as combine_masks
 from keras_attention.ops.masks import length_mask as length_mask
+from keras_attention.ops.masks import lift_mask as lift_mask
 from keras_attention.ops.masks import padding_mask as padding_mask
 from keras_attention.ops.masks import prefix_mask as prefix_mask
 from keras_attention.ops.masks import window_mask as window_mask

@@ -13,13 +13,13 @@ Letters: B batch, T query length, S key length, N query heads, K key and value h
 H width of a query and a key in one head, Hv width of a value in one head.
 """
 
-import keras
 from keras import ops
 
 from keras_attention.ops import explicit
 from keras_attention.ops import fused
 from keras_attention.ops.masks import causal_mask
 from keras_attention.ops.masks import combine_masks
+from keras_attention.ops.masks import lift_mask
 from keras_attention.ops.masks import window_mask
 
 IMPLEMENTATIONS = ("explicit", "fused")
@@ -101,7 +101,8 @@ def attend(
     batch_size, query_length, num_heads, head_dim = query.shape
     expected = (batch_size, num_heads, query_length, key.shape[1])
     if mask is not None:
-        mask = _four_axes(mask, expected)
+        mask = lift_mask(mask)
+        _check_broadcast("mask", tuple(mask.shape), expected)
     if bias is not None:
         bias = ops.convert_to_tensor(bias)
         _check_broadcast("bias", tuple(bias.shape), expected)
@@ -178,14 +179,10 @@ def _choose(implementation, *, query, key, value, asked):
 
 def _whole_mask(mask, is_causal, window, query, key):
     """Joins the mask, causality and the window into one mask, or `None`."""
-    query_length, key_length = ops.shape(query)[1], ops.shape(key)[1]
-    if is_causal:
-        causal = causal_mask(query_length, key_length)[:, None]  # (1, 1, T, S)
-        mask = combine_masks(mask, causal)
-    if window is not None:
-        near = window_mask(query_length, key_length, window=window)[:, None]
-        mask = combine_masks(mask, near)
-    return mask
+    lengths = ops.shape(query)[1], ops.shape(key)[1]
+    causal = causal_mask(*lengths) if is_causal else None
+    near = window_mask(*lengths, window=window) if window is not None else None
+    return combine_masks(mask, causal, near)
 
 
 def _check_shapes(query, key, value):
@@ -218,41 +215,20 @@ def _check_shapes(query, key, value):
         )
 
 
-def _four_axes(mask, expected):
-    """Checks a mask and brings it to `(B, N, T, S)`, each axis full or 1."""
-    mask = ops.convert_to_tensor(mask)
-    dtype = keras.backend.standardize_dtype(mask.dtype)
-    if dtype != "bool":
-        raise ValueError(
-            "`mask` must be boolean, True where a query may read. Received: "
-            f"mask.dtype={dtype}. Convert 0 and 1 with `mask != 0`; numbers to be "
-            "added to the scores are a `bias`."
-        )
-    received = tuple(mask.shape)
-    if len(received) == 2:
-        mask = mask[:, None, None, :]
-    elif len(received) == 3:
-        mask = mask[:, None]
-    _check_broadcast("mask", tuple(mask.shape), expected, received)
-    return mask
-
-
-def _check_broadcast(name, shape, expected, received=None):
+def _check_broadcast(name, shape, expected):
     fits = len(shape) <= 4 and all(
         size == 1 or not _differ(size, axis)
         for size, axis in zip(shape[::-1], expected[::-1], strict=False)
     )
-    if len(shape) > 4 or not fits or (name == "mask" and len(shape) != 4):
+    if not fits:
         batch_size, num_heads, query_length, key_length = expected
-        form = (
-            f"(B, S)=({batch_size}, {key_length}), (B, T, S)=({batch_size}, "
-            f"{query_length}, {key_length}) or broadcast to "
-            if name == "mask"
-            else "broadcast to "
+        forms = (
+            f"have the shape (B, S)=({batch_size}, {key_length}) or (B, T, S)="
+            f"({batch_size}, {query_length}, {key_length}), or "
         )
         raise ValueError(
-            f"`{name}` must have the shape {form}(B, N, T, S)={expected}. "
-            f"Received: {name}.shape={received or shape}"
+            f"`{name}` must {forms if name == 'mask' else ''}broadcast to "
+            f"(B, N, T, S)={expected}. Received: {name}.shape={shape}"
         )
 
 

@@ -9,6 +9,7 @@ three axes, `(B or 1, T or 1, S)`, so masks combine with `&`, `|` and `~`:
 Letters: B batch, T query length, S key length.
 """
 
+import keras
 from keras import ops
 
 
@@ -178,22 +179,58 @@ def combine_masks(*masks):
     """Lets a query read what all masks allow.
 
     Args:
-        *masks: Boolean masks that broadcast together, or `None` for no restriction.
+        *masks: Boolean masks of two axes `(B, S)`, three `(B, T, S)` or four
+            `(B, N, T, S)`, or `None` for no restriction.
 
     Returns:
-        Their conjunction, or `None` if all are `None`.
+        Their conjunction, with four axes, or `None` if all are `None`.
 
     Example:
 
-    >>> mask = combine_masks(causal_mask(2), None, padding_mask([[True, False]]))
+    >>> mask = combine_masks(causal_mask(2), None, [[True, False]])
     >>> keras.ops.convert_to_numpy(mask).astype(int).tolist()
-    [[[1, 0], [1, 0]]]
+    [[[[1, 0], [1, 0]]]]
     """
     combined = None
     for mask in masks:
         if mask is not None:
+            mask = lift_mask(mask)
             combined = mask if combined is None else ops.logical_and(combined, mask)
     return combined
+
+
+def lift_mask(mask):
+    """Gives a mask the axes of the scores.
+
+    Args:
+        mask: Boolean, `(B, S)`, `(B, T, S)` or `(B, N, T, S)`; an axis may be 1.
+
+    Returns:
+        The mask with four axes.
+
+    Raises:
+        ValueError: The mask is not boolean or has another number of axes.
+
+    Example:
+
+    >>> tuple(lift_mask([[True, False, True]]).shape)
+    (1, 1, 1, 3)
+    """
+    mask = ops.convert_to_tensor(mask)
+    dtype = keras.backend.standardize_dtype(mask.dtype)
+    if dtype != "bool":
+        raise ValueError(
+            "`mask` must be boolean, True where a query may read. Received: "
+            f"mask.dtype={dtype}. Convert 0 and 1 with `mask != 0`; numbers to be "
+            "added to the scores are a `bias`."
+        )
+    shape = tuple(mask.shape)
+    if len(shape) not in (2, 3, 4):
+        raise ValueError(
+            "`mask` must have two axes (B, S), three (B, T, S) or four (B, N, T, S). "
+            f"Received: mask.shape={shape}"
+        )
+    return mask[:, *(None,) * (4 - len(shape))]
 
 
 def _positions(query_length, key_length, offset):

@@ -1,0 +1,73 @@
+"""What all attention layers share: they go through `attend`, and drop weights."""
+
+import keras
+
+from keras_attention.layers.base import BaseLayer
+from keras_attention.layers.base import check_rate
+from keras_attention.ops import attend
+from keras_attention.ops import combine_masks
+
+
+class AttentionLayer(BaseLayer):
+    """A layer whose weights come out of `keras_attention.ops.attend`.
+
+    Abstract.
+    """
+
+    def __init__(self, dropout=0.0, seed=None, **kwargs):
+        super().__init__(**kwargs)
+        check_rate(dropout=dropout)
+        self.dropout = dropout
+        self.seed = seed
+        if dropout > 0:
+            self.seed_generator = keras.random.SeedGenerator(seed)
+
+    def attend(self, query, key, value, *, masks=(), training=None, **options):
+        """Lets each query read the values; `options` are those of `ops.attend`."""
+        dropped = self.dropout > 0 and training
+        return attend(
+            query,
+            key,
+            value,
+            mask=combine_masks(*masks),
+            dropout=self.dropout if dropped else 0.0,
+            seed=self.seed_generator if dropped else None,
+            **options,
+        )
+
+
+class SingleHeadAttention(AttentionLayer):
+    """An attention layer with one head, whose output is as wide as the values.
+
+    Abstract. A subclass says in `call` how a query matches a key.
+    """
+
+    def read(
+        self,
+        query,
+        key,
+        value,
+        *,
+        masks,
+        return_attention_scores,
+        training,
+        **options,
+    ):
+        """Attends with one head, which the tensors `(B, length, width)` lack."""
+        result = self.attend(
+            query[:, :, None],
+            key[:, :, None],
+            value[:, :, None],
+            masks=masks,
+            training=training,
+            return_attention_scores=return_attention_scores,
+            **options,
+        )
+        if return_attention_scores:
+            output, weights = result
+            return output[:, :, 0], weights[:, 0]  # (B, T, Dv), (B, T, S)
+        return result[:, :, 0]
+
+    def compute_mask(self, query, previous_mask):
+        # The mask Keras hands over may be the one that was passed for the values.
+        return None

@@ -1,0 +1,125 @@
+"""What all layers share: a config nobody writes by hand, and checks of arguments."""
+
+import inspect
+
+import keras
+
+
+class BaseLayer(keras.layers.Layer):
+    """A Keras layer whose config is its constructor's arguments.
+
+    Abstract. A subclass keeps each argument of its `__init__` in an attribute of the
+    same name; arguments that are layers are serialized with it.
+    """
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.supports_masking = True
+
+    def get_config(self):
+        arguments = {name: getattr(self, name) for name in _arguments_of(type(self))}
+        return {
+            **super().get_config(),
+            **keras.saving.serialize_keras_object(arguments),
+        }
+
+    @classmethod
+    def from_config(cls, config):
+        names = _arguments_of(cls)
+        arguments = {name: config[name] for name in names if name in config}
+        arguments = keras.saving.deserialize_keras_object(arguments)
+        return super().from_config({**config, **arguments})
+
+
+def _arguments_of(cls):
+    parameters = list(inspect.signature(cls.__init__).parameters.values())[1:]
+    return [p.name for p in parameters if p.kind is not inspect.Parameter.VAR_KEYWORD]
+
+
+def token_mask(mask):
+    """Passes on a mask of tokens, and nothing else, to the layers that follow.
+
+    Args:
+        mask: The mask a layer was given: `(B, T)` says which tokens are no padding,
+            three or four axes say which query reads which key.
+
+    Returns:
+        The mask if it has two axes, else `None`.
+
+    Example:
+
+    >>> token_mask(keras.ops.ones((2, 3, 3), "bool")) is None
+    True
+    """
+    return mask if mask is not None and len(mask.shape) == 2 else None
+
+
+def check_positive(**sizes):
+    """Refuses a size that is not a positive integer.
+
+    Args:
+        **sizes: Sizes by the name of their argument.
+
+    Raises:
+        ValueError: A size is not a positive integer.
+
+    Example:
+
+    >>> check_positive(num_heads=0)
+    Traceback (most recent call last):
+        ...
+    ValueError: `num_heads` must be a positive integer. Received: num_heads=0
+    """
+    for name, size in sizes.items():
+        if isinstance(size, bool) or not isinstance(size, int) or size < 1:
+            raise ValueError(
+                f"`{name}` must be a positive integer. Received: {name}={size!r}"
+            )
+
+
+def check_rate(**rates):
+    """Refuses a rate outside of 0 to 1.
+
+    Args:
+        **rates: Rates by the name of their argument.
+
+    Raises:
+        ValueError: A rate is not a number from 0 to below 1.
+
+    Example:
+
+    >>> check_rate(dropout=1.5)
+    Traceback (most recent call last):
+        ...
+    ValueError: `dropout` must be at least 0 and less than 1. Received: dropout=1.5
+    """
+    for name, rate in rates.items():
+        if not isinstance(rate, (int, float)) or not 0 <= rate < 1:
+            raise ValueError(
+                f"`{name}` must be at least 0 and less than 1. "
+                f"Received: {name}={rate!r}"
+            )
+
+
+def check_choice(choices, **values):
+    """Refuses a value that is none of the choices.
+
+    Args:
+        choices: The values allowed.
+        **values: Values by the name of their argument.
+
+    Raises:
+        ValueError: A value is not among the choices.
+
+    Example:
+
+    >>> check_choice(("pre", "post"), norm_order="middle")
+    Traceback (most recent call last):
+        ...
+    ValueError: `norm_order` must be one of ('pre', 'post'). Received: 'middle'
+    """
+    for name, value in values.items():
+        if value not in choices:
+            raise ValueError(
+                f"`{name}` must be one of {tuple(choices)}. Received: {value!r}"
+            )

@@ -1,0 +1,228 @@
+"""What multi-head attention layers share: projections, heads, options.
+
+Letters: B batch, T query length, S key length, N query heads, K key and value heads,
+H width of a query and a key in one head, Hv width of a value in one head, D width of
+the inputs.
+"""
+
+import itertools
+import math
+
+import keras
+from keras import ops
+
+from keras_attention.layers.attention_layer import AttentionLayer
+from keras_attention.layers.base import check_choice
+from keras_attention.layers.base import check_positive
+from keras_attention.ops import window_mask
+
+# The largest factor of cosine scores (Liu et al. 2022, arXiv:2111.09883, Section 3.3).
+MAX_COSINE_SCALE = 100.0
+
+
+class MultiHead(AttentionLayer):
+    """An attention layer that reads with several heads in parallel.
+
+    Abstract: `MultiHeadAttention` has separate queries and values,
+    `MultiHeadSelfAttention` one input for both. Their arguments are the same.
+    """
+
+    def __init__(
+        self,
+        num_heads,
+        key_dim,
+        *,
+        value_dim=None,
+        num_key_value_heads=None,
+        output_dim=None,
+        use_bias=True,
+        use_output_bias=None,
+        dropout=0.0,
+        window=None,
+        softcap=None,
+        use_sinks=False,
+        use_gate=False,
+        query_key_norm=None,
+        rotary_embedding=None,
+        kernel_initializer="glorot_uniform",
+        seed=None,
+        **kwargs,
+    ):
+        super().__init__(dropout=dropout, seed=seed, **kwargs)
+        self.num_heads = num_heads
+        self.key_dim = key_dim
+        self.value_dim = key_dim if value_dim is None else value_dim
+        self.num_key_value_heads = (
+            num_heads if num_key_value_heads is None else num_key_value_heads
+        )
+        check_positive(
+            num_heads=num_heads,
+            key_dim=key_dim,
+            value_dim=self.value_dim,
+            num_key_value_heads=self.num_key_value_heads,
+        )
+        if output_dim is not None:
+            check_positive(output_dim=output_dim)
+        if num_heads % self.num_key_value_heads:
+            raise ValueError(
+                "`num_key_value_heads` must divide `num_heads`, so that each group of "
+                f"queries has one key. Received: num_heads={num_heads}, "
+                f"num_key_value_heads={num_key_value_heads}"
+            )
+        check_choice(
+            (None, "layer_norm", "rms_norm", "cosine"), query_key_norm=query_key_norm
+        )
+        if window is not None:
+            window_mask(1, window=window)  # refuses what is no window
+        self.output_dim = output_dim
+        self.use_bias = use_bias
+        self.use_output_bias = use_bias if use_output_bias is None else use_output_bias
+        self.window = window
+        self.softcap = softcap
+        self.use_sinks = use_sinks
+        self.use_gate = use_gate
+        self.query_key_norm = query_key_norm
+        self.rotary_embedding = rotary_embedding
+        self.kernel_initializer = keras.initializers.get(kernel_initializer)
+
+    def build_heads(self, query_width, key_width, value_width):
+        """Makes the weights for inputs of the given widths."""
+        self._build_projections((query_width, key_width, value_width))
+        heads_width = self.num_heads * self.value_dim
+        self.output_dim = query_width if self.output_dim is None else self.output_dim
+        self.output_kernel = self._add_kernel("output_kernel", heads_width, self.output_dim)
+        self.output_bias = None
+        if self.use_output_bias:
+            self.output_bias = self._add_bias("output_bias", self.output_dim)
+        if self.use_gate:
+            self.gate_kernel = self._add_kernel("gate_kernel", query_width, heads_width)
+        if self.use_sinks:
+            self.sinks = self._add_bias("sinks", self.num_heads)
+        if self.query_key_norm == "cosine":
+            self.log_scale = self.add_weight(
+                shape=(self.num_heads, 1),
+                initializer=keras.initializers.Constant(math.log(10.0)),
+                name="log_scale",
+            )
+        elif self.query_key_norm is not None:
+            norm = {
+                "layer_norm": keras.layers.LayerNormalization,
+                "rms_norm": keras.layers.RMSNormalization,
+            }[self.query_key_norm]
+            self.query_norm = norm(epsilon=1e-6, dtype=self.dtype_policy, name="query_norm")
+            self.key_norm = norm(epsilon=1e-6, dtype=self.dtype_policy, name="key_norm")
+            self.query_norm.build((None, None, self.num_heads, self.key_dim))
+            self.key_norm.build((None, None, self.num_key_value_heads, self.key_dim))
+        self.built = True
+
+    def _build_projections(self, widths):
+        # Inputs of one width share a kernel, side by side, so that one product
+        # projects inputs that are the same tensor.
+        self.columns = (
+            self.num_heads * self.key_dim,
+            self.num_key_value_heads * self.key_dim,
+            self.num_key_value_heads * self.value_dim,
+        )
+        self.projections = []  # (indices of query, key, value, kernel, bias)
+        for width, group in itertools.groupby(range(3), key=lambda i: widths[i]):
+            group = list(group)
+            name = "_".join(("query", "key", "value")[i] for i in group)
+            columns = [self.columns[i] for i in group]
+            kernel = self._add_kernel(f"{name}_kernel", width, *columns)
+            bias = self._add_bias(f"{name}_bias", sum(columns)) if self.use_bias else None
+            self.projections.append((group, kernel, bias))
+
+    def _add_kernel(self, name, width, *columns):
+        def side_by_side(shape, dtype=None):
+            initializers = (self.kernel_initializer.clone() for _ in columns)
+            parts = [
+                initializer((width, size), dtype=dtype)
+                for initializer, size in zip(initializers, columns, strict=True)
+            ]
+            return ops.concatenate(parts, axis=1)
+
+        shape = (width, sum(columns))
+        return self.add_weight(shape=shape, initializer=side_by_side, name=name)
+
+    def _add_bias(self, name, size):
+        return self.add_weight(shape=(size,), initializer="zeros", name=name)
+
+    def _project(self, inputs):
+        """Projects query, key and value, those that are the same tensor at once."""
+        projected = []
+        for group, kernel, bias in self.projections:
+            start = 0
+            for _, same in itertools.groupby(group, key=lambda i: id(inputs[i])):
+                same = list(same)
+                columns = [self.columns[i] for i in same]
+                end = start + sum(columns)
+                part = slice(start, end)
+                whole = end - start == kernel.shape[1]
+                x = ops.matmul(inputs[same[0]], kernel if whole else kernel[:, part])
+                if bias is not None:
+                    x = x + (bias if whole else bias[part])
+                borders = list(itertools.accumulate(columns))[:-1]
+                projected += ops.split(x, borders, axis=-1) if borders else [x]
+                start = end
+        return projected
+
+    def attend_heads(
+        self,
+        query,
+        key,
+        value,
+        *,
+        masks,
+        bias,
+        positions,
+        use_causal_mask,
+        return_attention_scores,
+        training,
+    ):
+        """Projects to heads, attends with each, and joins their outputs."""
+        inputs = query
+        query, key, value = self._project((query, key, value))
+        query = _split_heads(query, self.num_heads)  # (B, T, N, H)
+        key = _split_heads(key, self.num_key_value_heads)  # (B, S, K, H)
+        value = _split_heads(value, self.num_key_value_heads)  # (B, S, K, Hv)
+        scale = None
+        if self.query_key_norm == "cosine":
+            temperature = ops.exp(
+                ops.minimum(self.log_scale, math.log(MAX_COSINE_SCALE))
+            )  # (N, 1)
+            query = ops.normalize(query, axis=-1) * temperature
+            key = ops.normalize(key, axis=-1)
+            scale = 1.0
+        elif self.query_key_norm is not None:
+            query, key = self.query_norm(query), self.key_norm(key)
+        if self.rotary_embedding is not None:
+            query = self.rotary_embedding(query, positions=positions)
+            key = self.rotary_embedding(key, positions=positions)
+        result = self.attend(
+            query,
+            key,
+            value,
+            masks=masks,
+            bias=bias,
+            is_causal=use_causal_mask,
+            window=self.window,
+            scale=scale,
+            softcap=self.softcap,
+            sinks=self.sinks if self.use_sinks else None,
+            return_attention_scores=return_attention_scores,
+            training=training,
+        )
+        output, weights = result if return_attention_scores else (result, None)
+        shape = ops.shape(output)
+        output = ops.reshape(output, (*shape[:2], self.num_heads * self.value_dim))
+        if self.use_gate:
+            output = output * ops.sigmoid(ops.matmul(inputs, self.gate_kernel))
+        output = ops.matmul(output, self.output_kernel)  # (B, T, output_dim)
+        if self.output_bias is not None:
+            output = output + self.output_bias
+        return (output, weights) if return_attention_scores else output
+
+
+def _split_heads(x, num_heads):
+    shape = ops.shape(x)
+    return ops.reshape(x, (*shape[:-1], num_heads, x.shape[-1] // num_heads))

@@ -1,0 +1,104 @@
+"""Multi-head attention between two sequences, or within one (Vaswani et al. 2017)."""
+
+import keras
+
+from keras_attention.layers.multi_head import MultiHead
+
+
+@keras.saving.register_keras_serializable("keras_attention")
+class MultiHeadAttention(MultiHead):
+    """Lets each query read the values of another sequence, with several heads.
+
+    Vaswani et al. 2017, arXiv:1706.03762, Section 3.2.2:
+
+        head_n  = softmax(query W_q,n . key W_k,n / sqrt(H)) value W_v,n    (B, T, Hv)
+        output  = concatenate(head_1, ..., head_N) W_o                     (B, T, D)
+
+    Queries, keys and values may have different widths. Those that are the same tensor
+    are projected by one product; for self-attention, `MultiHeadSelfAttention` takes
+    the sequence once.
+
+    Args:
+        num_heads: Number N of heads.
+        key_dim: Width H of a query and a key in one head.
+        value_dim: Width Hv of a value in one head. Defaults to `key_dim`.
+        num_key_value_heads: Number K of heads of keys and values, which divides
+            `num_heads`. Defaults to `num_heads`.
+        output_dim: Width of the output. Defaults to that of the queries.
+        use_bias: Whether the projections to query, key and value have a bias.
+        use_output_bias: Whether the last projection has. Defaults to `use_bias`.
+        dropout: Fraction of weights dropped in training, from 0 to 1.
+        window: Integer w: only keys less than w away are read. Or `(left, right)`.
+        softcap: Bounds the scores to this size by a tanh.
+        use_sinks: Whether each head has a learned sink, which takes weight when
+            nothing matches.
+        use_gate: Whether the heads' outputs are gated by a sigmoid of the queries.
+        query_key_norm: Normalizes queries and keys in each head: `"layer_norm"`,
+            `"rms_norm"` or `"cosine"`. Defaults to none.
+        rotary_embedding: A `RotaryEmbedding` that turns queries and keys by their
+            position.
+        kernel_initializer: Initializer of each projection.
+        seed: Integer, for reproducible dropout.
+
+    Call arguments:
+        query: `(B, T, Dq)`.
+        value: `(B, S, Dv)`, what is read.
+        key: `(B, S, Dk)`, what is matched. Defaults to `value`.
+        mask: Boolean, True where a query may read: `(B, S)`, `(B, T, S)` or
+            `(B, N, T, S)`.
+        bias: Added to the scores, broadcastable to `(B, N, T, S)`.
+        positions: `(T,)` or `(B, T)` integers for the rotary embedding, when query
+            and key are not at 0, 1, 2, ...
+        value_mask: `(B, S)`, boolean, True for a value that is no padding; filled in
+            by Keras when an earlier layer computed it.
+        use_causal_mask: Whether query t reads only keys 0 to t.
+        return_attention_scores: Also return the weights.
+
+    Returns:
+        `(B, T, output_dim)`, and the weights `(B, N, T, S)` if asked.
+
+    Raises:
+        ValueError: `num_key_value_heads` does not divide `num_heads`, `key` and
+            `value` differ in length, or a mask or a bias does not fit.
+
+    Example:
+
+    >>> layer = MultiHeadAttention(num_heads=2, key_dim=8)
+    >>> query, value = keras.ops.ones((2, 3, 4)), keras.ops.ones((2, 5, 6))
+    >>> output, weights = layer(query, value, return_attention_scores=True)
+    >>> tuple(output.shape), tuple(weights.shape)
+    ((2, 3, 4), (2, 2, 3, 5))
+    """
+
+    def build(self, query_shape, value_shape, key_shape=None):
+        key_shape = value_shape if key_shape is None else key_shape
+        self.build_heads(query_shape[-1], key_shape[-1], value_shape[-1])
+
+    def call(
+        self,
+        query,
+        value,
+        key=None,
+        mask=None,
+        bias=None,
+        positions=None,
+        value_mask=None,
+        use_causal_mask=False,
+        return_attention_scores=False,
+        training=None,
+    ):
+        return self.attend_heads(
+            query,
+            value if key is None else key,
+            value,
+            masks=(mask, value_mask),
+            bias=bias,
+            positions=positions,
+            use_causal_mask=use_causal_mask,
+            return_attention_scores=return_attention_scores,
+            training=training,
+        )
+
+    def compute_mask(self, query, previous_mask):
+        # The mask Keras hands over may be the one that was passed for the values.
+        return None

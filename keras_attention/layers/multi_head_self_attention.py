@@ -1,0 +1,103 @@
+"""Multi-head self-attention: a sequence reads itself (Vaswani et al. 2017)."""
+
+import keras
+
+from keras_attention.layers.base import token_mask
+from keras_attention.layers.multi_head import MultiHead
+
+
+@keras.saving.register_keras_serializable("keras_attention")
+class MultiHeadSelfAttention(MultiHead):
+    """Lets each token of a sequence read the others, with several heads in parallel.
+
+    Vaswani et al. 2017, arXiv:1706.03762, Section 3.2.2:
+
+        query, key, value = inputs W_q, inputs W_k, inputs W_v
+        head_n  = softmax(query_n . key_n / sqrt(H)) value_n      (B, T, Hv)
+        output  = concatenate(head_1, ..., head_N) W_o            (B, T, D)
+
+    Args:
+        num_heads: Number N of heads.
+        key_dim: Width H of a query and a key in one head.
+        value_dim: Width Hv of a value in one head. Defaults to `key_dim`.
+        num_key_value_heads: Number K of heads of keys and values, which divides
+            `num_heads`: 1 is multi-query (Shazeer 2019, arXiv:1911.02150), between
+            is grouped-query attention (Ainslie et al. 2023, arXiv:2305.13245).
+            Defaults to `num_heads`.
+        output_dim: Width of the output. Defaults to that of the inputs.
+        use_bias: Whether the projections to query, key and value have a bias.
+        use_output_bias: Whether the last projection has. Defaults to `use_bias`.
+        dropout: Fraction of weights dropped in training, from 0 to 1.
+        window: Integer w: only tokens less than w away are read. Or `(left, right)`.
+        softcap: Bounds the scores to this size by a tanh.
+        use_sinks: Whether each head has a learned sink, which takes weight when
+            nothing matches (gpt-oss; Xiao et al. 2024, arXiv:2309.17453).
+        use_gate: Whether the heads' outputs are gated by a sigmoid of the inputs (Qiu
+            et al. 2025, arXiv:2505.06708, Section 3).
+        query_key_norm: Normalizes queries and keys in each head: `"layer_norm"`
+            (Dehghani et al. 2023, arXiv:2302.05442), `"rms_norm"`, or `"cosine"` with
+            a learned temperature (Liu et al. 2022, arXiv:2111.09883). Defaults to
+            none.
+        rotary_embedding: A `RotaryEmbedding` that turns queries and keys by their
+            position.
+        kernel_initializer: Initializer of each projection.
+        seed: Integer, for reproducible dropout.
+
+    Call arguments:
+        inputs: `(B, T, D)`.
+        mask: Boolean, True where a token may read: `(B, T)`, `(B, T, T)` or
+            `(B, N, T, T)`.
+        bias: Added to the scores, broadcastable to `(B, N, T, T)`.
+        positions: `(T,)` or `(B, T)` integers for the rotary embedding, when the
+            tokens are not at 0, 1, 2, ...
+        inputs_mask: `(B, T)`, boolean, True for a token that is no padding; filled in
+            by Keras when an earlier layer computed it.
+        use_causal_mask: Whether token t reads only tokens 0 to t.
+        return_attention_scores: Also return the weights.
+
+    Returns:
+        `(B, T, output_dim)`, and the weights `(B, N, T, T)` if asked.
+
+    Raises:
+        ValueError: `num_key_value_heads` does not divide `num_heads`, or a mask or a
+            bias does not fit.
+
+    Example:
+
+    >>> layer = MultiHeadSelfAttention(num_heads=4, key_dim=8, num_key_value_heads=2)
+    >>> inputs = keras.ops.ones((2, 5, 16))
+    >>> output, weights = layer(
+    ...     inputs, use_causal_mask=True, return_attention_scores=True
+    ... )
+    >>> tuple(output.shape), tuple(weights.shape)
+    ((2, 5, 16), (2, 4, 5, 5))
+    """
+
+    def build(self, inputs_shape):
+        self.build_heads(inputs_shape[-1], inputs_shape[-1], inputs_shape[-1])
+
+    def call(
+        self,
+        inputs,
+        mask=None,
+        bias=None,
+        positions=None,
+        inputs_mask=None,
+        use_causal_mask=False,
+        return_attention_scores=False,
+        training=None,
+    ):
+        return self.attend_heads(
+            inputs,
+            inputs,
+            inputs,
+            masks=(mask, inputs_mask),
+            bias=bias,
+            positions=positions,
+            use_causal_mask=use_causal_mask,
+            return_attention_scores=return_attention_scores,
+            training=training,
+        )
+
+    def compute_mask(self, inputs, previous_mask):
+        return token_mask(previous_mask)
