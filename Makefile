@@ -1,0 +1,109 @@
+# One command for each thing one does with this repository. `make help` lists them.
+#
+# Every command makes .venv by itself and installs into it what it needs, at the
+# versions of constraints.txt. What is there already is used again.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+BACKENDS := jax torch tensorflow
+# The backend of `make demo`; the extra [demo] in pyproject.toml installs it.
+DEMO_BACKEND := jax
+# What pytest gets besides, for example `make test PYTEST_ARGS="-k beam -x"`.
+PYTEST_ARGS ?=
+
+# Without the warning that each editable install prints.
+INSTALL := PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet --disable-pip-version-check \
+	--constraint constraints.txt
+SETTINGS := pyproject.toml constraints.txt
+# One empty file for each set of packages, newer than the settings it was made from.
+DEMO := $(VENV)/.installed-demo
+DEV := $(VENV)/.installed-dev
+LINT := $(VENV)/.installed-lint
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help demo test test-all lint format bench constraints install clean
+
+help:  ## This list
+	@grep -E '^[a-z-]+:.*  ## ' $(MAKEFILE_LIST) | sed -E 's/:.*  ## /|/' \
+		| awk -F '|' '{ printf "  make %-12s %s\n", $$1, $$2 }'
+
+demo: $(DEMO)  ## Learn to describe small pictures, and show where the model looks
+	KERAS_BACKEND=$(DEMO_BACKEND) $(BIN)/python -m keras_attention demo
+
+# $(call tests,MARKERS): one process for each backend, then one for what does not
+# depend on the backend (packaging, names, isolation, the wheel). All of them run,
+# whichever fails; the last lines sum them up. pytest ends with 5 where PYTEST_ARGS
+# chose no test of a process.
+define tests
+	@failed=""; summary=""; \
+	run() { \
+		title=$$1; backend=$$2; markers=$$3; \
+		printf '\n== %s\n' "$$title"; \
+		log=$$(mktemp); \
+		{ KERAS_BACKEND=$$backend $(BIN)/python -m pytest -q -m "$$markers" \
+			$(PYTEST_ARGS); echo $$? > $$log.status; } | tee $$log; \
+		status=$$(cat $$log.status); \
+		if [ $$status -eq 5 ] && [ -n '$(PYTEST_ARGS)' ]; then status=0; fi; \
+		if [ $$status -ne 0 ]; then failed="$$failed $$title"; fi; \
+		summary="$$summary$$(printf '%-12s %s' "$$title" "$$(tail -n 1 $$log)")\n"; \
+		rm -f $$log $$log.status; \
+	}; \
+	for backend in $(BACKENDS); do run $$backend $$backend "not once$(1)"; done; \
+	run once jax "once$(1)"; \
+	printf '\n%b' "$$summary"; \
+	if [ -n "$$failed" ]; then echo "Failed:$$failed"; exit 1; fi
+endef
+
+test: $(DEV)  ## All tests but the slow ones, on JAX, PyTorch and TensorFlow
+	$(call tests, and not slow)
+
+test-all: $(DEV)  ## All tests, on the three backends
+	$(call tests,)
+
+lint: $(LINT)  ## Check the style of the code
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: $(LINT)  ## Bring the code into that style
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(DEV)  ## Time this library against others, on each backend
+	@for script in $(wildcard benchmarks/*.py); do \
+		for backend in $(BACKENDS); do \
+			printf '\n== %s, %s\n' "$$script" "$$backend"; \
+			KERAS_BACKEND=$$backend $(BIN)/python $$script || exit 1; \
+		done; \
+	done
+
+install: $(DEV)  ## Only make .venv, with all that the tests need
+
+constraints: $(DEV)  ## Write constraints.txt from what .venv holds now
+	@{ sed -n '/^#/p' constraints.txt; \
+		$(BIN)/python -m pip list --disable-pip-version-check --format=freeze \
+			--exclude-editable --exclude pip | sed 's/+cpu$$//'; } > constraints.tmp
+	@mv constraints.tmp constraints.txt
+
+clean:  ## Delete what builds and tests leave behind, and .venv
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "Received: $$($(PYTHON) --version). Expected: Python 3.11 or newer."; \
+		echo "Name one: make PYTHON=/path/to/python3.12 ..."; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(LINT): $(SETTINGS) | $(BIN)/python
+	$(INSTALL) ruff
+	@touch $@
+
+$(DEMO): $(SETTINGS) | $(BIN)/python
+	$(INSTALL) --editable ".[demo]"
+	@touch $@
+
+# [dev] holds all that the other two need.
+$(DEV): $(SETTINGS) | $(BIN)/python
+	$(INSTALL) --editable ".[dev]"
+	@touch $(LINT) $(DEMO) $@
