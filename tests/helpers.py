@@ -1,7 +1,10 @@
 """What tests share: `from helpers import to_numpy`."""
 
+import importlib
+import inspect
 import os
 import pathlib
+import pkgutil
 import subprocess
 import sys
 import tempfile
@@ -95,4 +98,58 @@ def weight_gradients(function, weights):
     return [
         to_numpy(keras.ops.zeros(weight.shape) if gradient is None else gradient)
         for weight, gradient in zip(weights, gradients, strict=True)
+    ]
+
+
+def modules():
+    """The names of all modules of the package, `__main__` left out."""
+    found = {"keras_attention"}
+    for package in ("keras_attention", "keras_attention.applications"):
+        path = importlib.import_module(package).__path__
+        found.add(package)
+        found.update(m.name for m in pkgutil.walk_packages(path, f"{package}."))
+    return sorted(name for name in found if not name.endswith("__main__"))
+
+
+def public_objects():
+    """The public classes and functions by name: what the packages' contents list.
+
+    Each stands under one name, as `keras_attention.layers.AdditiveAttention`.
+    """
+    found = {}
+    for package in modules():
+        if not hasattr(importlib.import_module(package), "__path__"):
+            continue
+        for name, value in vars(importlib.import_module(package)).items():
+            is_ours = getattr(value, "__module__", "").startswith("keras_attention")
+            if is_ours and callable(value) and not name.startswith("_"):
+                found.setdefault(id(value), (f"{package}.{name}", value))
+    return dict(sorted(found.values()))
+
+
+def public_methods(cls):
+    """The public methods that a class of ours adds to those of its foreign bases."""
+    foreign = [b for b in cls.__mro__ if not b.__module__.startswith("keras_attention")]
+    found = {}
+    for base in cls.__mro__:
+        if base in foreign:
+            continue
+        for name, value in vars(base).items():
+            value = getattr(value, "__func__", value)
+            if (
+                inspect.isfunction(value)
+                and not name.startswith("_")
+                and not any(hasattr(other, name) for other in foreign)
+            ):
+                found.setdefault(name, value)
+    return found
+
+
+def parameters(function):
+    """The names of a function's parameters, without `self`, `*args`, `**kwargs`."""
+    starred = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    return [
+        name
+        for name, parameter in inspect.signature(function).parameters.items()
+        if parameter.kind not in starred and name not in ("self", "cls")
     ]
