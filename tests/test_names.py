@@ -29,7 +29,7 @@ VOCABULARY = {
     "mask": "attention_mask",
     "return_attention_scores": "need_weights output_attentions return_attention "
     "return_attention_weights",
-    "is_causal": "causal use_causal_mask",
+    "is_causal, use_causal_mask": "causal",
 }
 FORBIDDEN = {
     word: ours for ours, theirs in VOCABULARY.items() for word in theirs.split()
