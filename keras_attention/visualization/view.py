@@ -1,0 +1,177 @@
+"""A figure that reads anywhere: in a notebook, as one HTML file, or in a paper."""
+
+import base64
+import html
+import importlib.resources
+import json
+import pathlib
+import re
+import struct
+import zlib
+
+import numpy as np
+
+from keras_attention.preprocessing.files import import_package
+from keras_attention.preprocessing.files import replace_file
+
+
+class View:
+    """A page that shows something: in a notebook, as a file, or as a figure.
+
+    The functions that start with `show_` make views. The last line of a notebook cell
+    shows one; several live on one page, each in a frame of its own. A page needs no
+    network and nothing but a browser, light or dark.
+
+    Args:
+        body: The file beside this one that draws, such as `"words.html"`.
+        data: What it draws, made of what JSON knows.
+        title: The title of the page.
+        draw: Function without arguments that draws the same with matplotlib.
+        height: Height of the frame in a notebook, in pixels.
+
+    Example:
+
+    >>> from keras_attention.visualization import show_words
+    >>> image = np.ones((6, 4, 3))
+    >>> view = show_words(image, "a dog", weights=np.ones((2, 3, 2)))
+    >>> view
+    <View 'a dog'>
+    """
+
+    def __init__(self, body, data, title, draw, height):
+        self._body = body
+        self._data = data
+        self._title = title
+        self._draw = draw
+        self._height = height
+
+    def __repr__(self):
+        return f"<View {self._title!r}>"
+
+    def _repr_html_(self):
+        # A frame of its own: no names shared with the notebook, no access to it.
+        return (
+            f'<iframe srcdoc="{html.escape(self._page())}" sandbox="allow-scripts" '
+            f'title="{html.escape(self._title)}" style="width: 100%; '
+            f'height: {self._height}px; border: 0; resize: vertical"></iframe>'
+        )
+
+    def save(self, path):
+        """Writes the page as one file that needs no network.
+
+        Args:
+            path: The file, such as `"caption.html"`. Its folder must exist; a file of
+                that name is replaced.
+
+        Returns:
+            The path of the file, absolute.
+
+        Raises:
+            ValueError: `path` is a folder, or lies in none.
+        """
+        path = writable(path)
+        replace_file(path, self._page().encode())
+        return path
+
+    def figure(self):
+        """Draws the view with matplotlib, for a paper or a page without scripts.
+
+        Returns:
+            A `matplotlib.figure.Figure`: `figure.savefig("caption.png")` writes it.
+
+        Raises:
+            ImportError: matplotlib is not installed.
+        """
+        import_package("matplotlib.figure", "matplotlib", "plots", "Drawing a figure")
+        return self._draw()
+
+    def _page(self):
+        # `<` never stands in the data, so no text in it can end the script element.
+        data = json.dumps(self._data, separators=(",", ":")).replace("<", "\\u003c")
+        parts = {
+            "title": html.escape(self._title),
+            "data": data,
+            "body": read_page(self._body),
+        }
+        return re.sub(r"{{(\w+)}}", lambda part: parts[part[1]], read_page("view.html"))
+
+
+def read_page(name):
+    """The text of a page of this folder."""
+    return importlib.resources.files(__package__).joinpath(name).read_text("utf-8")
+
+
+def writable(path):
+    """`path` as an absolute path, if a page can be written there; nothing is written.
+
+    Raises:
+        ValueError: `path` is a folder, or lies in none.
+    """
+    path = pathlib.Path(path).expanduser().absolute()
+    if path.is_dir():
+        raise ValueError(
+            f"`path` must name a file. Received: {str(path)!r}, which is a folder. "
+            "Add the name of a file, such as 'caption.html'."
+        )
+    if not path.parent.is_dir():
+        raise ValueError(
+            f"`path` must lie in a folder that exists. Received: {str(path)!r}, and "
+            f"there is no folder {str(path.parent)!r}. Make it first, or choose "
+            "another."
+        )
+    return path
+
+
+def pack_rows(rows):
+    """Rows of weights as text: one byte a weight, scaled by the largest of its row.
+
+    A weight comes back within 1/510 of the largest of its row. Twelve layers of twelve
+    heads over 128 tokens take 3 MB so, and 54 MB as JSON numbers.
+
+    Args:
+        rows: `(R, K)`, non-negative.
+
+    Returns:
+        `{"length": K, "peaks": R numbers, "bytes": R * K bytes in base64}`.
+    """
+    rows = np.asarray(rows, "float64")
+    peaks = rows.max(axis=1, initial=0.0)  # (R,)
+    scaled = rows / np.where(peaks > 0, peaks, 1.0)[:, None]
+    packed = np.rint(scaled * 255).astype("uint8")
+    return {
+        "length": rows.shape[1],
+        "peaks": [float(f"{peak:.6g}") for peak in peaks],
+        "bytes": base64.b64encode(packed.tobytes()).decode("ascii"),
+    }
+
+
+def embed_png(image):
+    """A picture `(height, width, 3)` of bytes as the address of an embedded PNG."""
+    height, width, channels = image.shape
+    pixels = np.ascontiguousarray(image).reshape(height, width * channels)
+    left = np.pad(pixels[:, :-channels], ((0, 0), (channels, 0)))
+    above = np.pad(pixels[:-1], ((1, 0), (0, 0)))
+    # Filters 0, 1 and 2 of PNG (Section 9.2): as is, minus the left, minus the one
+    # above. Each line takes the one with the smallest sum, as Section 12.7 advises.
+    filtered = np.stack([pixels, pixels - left, pixels - above])  # (3, height, ...)
+    sums = np.abs(filtered.view("int8").astype("int32")).sum(axis=-1)
+    kinds = sums.argmin(axis=0)  # (height,)
+    lines = np.concatenate(
+        [kinds[:, None].astype("uint8"), filtered[kinds, np.arange(height)]], axis=1
+    )
+
+    def chunk(kind, content):
+        checked = kind + content
+        return (
+            struct.pack(">I", len(content))
+            + checked
+            + struct.pack(">I", zlib.crc32(checked))
+        )
+
+    png = (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", struct.pack(">2I5B", width, height, 8, 2, 0, 0, 0))
+        + chunk(b"IDAT", zlib.compress(lines.tobytes(), 9))
+        + chunk(b"IEND", b"")
+    )
+    return "data:image/png;base64," + base64.b64encode(png).decode("ascii")

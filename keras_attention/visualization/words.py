@@ -1,0 +1,322 @@
+"""Where a captioner looks for each word (Xu et al. 2015, Figure 3).
+
+Letters: B pictures, T words, H and W rows and columns of the grid that is attended.
+"""
+
+import difflib
+import math
+import textwrap
+
+import keras
+import numpy as np
+
+from keras_attention.preprocessing.vocabulary import split_words
+from keras_attention.visualization.view import embed_png
+from keras_attention.visualization.view import pack_rows
+from keras_attention.visualization.view import View
+
+# Where no attention goes a picture fades to `pale`, `keep` of its grey left; where it
+# goes the picture keeps its colours, and white turns `warm`. Chosen by looking: the
+# paper's black hides drawings, which are dark lines on white, and one tint over all
+# makes blue skies green.
+LIGHT = {
+    "light": {"pale": [228, 232, 240], "keep": 0.3, "warm": [255, 190, 70]},
+    "dark": {"pale": [52, 58, 72], "keep": 0.3, "warm": [255, 196, 84]},
+}
+# Of the marks in a figure; the page has the same in its style.
+GOOD, BAD = "#15803d", "#b91c1c"
+
+# All pictures of a page, in bytes before base64; with the weights a page of captions
+# then stays below 2 MB. No picture gets smaller than 64 pixels for it.
+PICTURE_BYTES = 1_200_000
+SMALLEST_SIDE = 64
+
+
+def show_words(image, words, weights):
+    """Shows a picture once for each word of its caption, lit where the model looked.
+
+    Xu et al. 2015, arXiv:1502.03044, Figure 3. Each panel is scaled by its own largest
+    weight: a panel that is lit everywhere comes from equal weights. Pointing at a word
+    (or walking with the arrow keys) shows it large, with the cell it weighs most.
+
+    Args:
+        image: `(height, width, 3)`, whole numbers from 0 to 255 or floats from 0 to 1.
+        words: T strings, or one that is split at white space.
+        weights: `(T, H, W)`, for each word the weight of each cell of the grid.
+
+    Returns:
+        A `View`: the last line of a notebook cell shows it, `.save("words.html")`
+        writes one file, `.figure()` draws with matplotlib.
+
+    Raises:
+        ValueError: a size, a value or the number of words is wrong.
+
+    Example:
+
+    >>> image = np.ones((6, 4, 3))
+    >>> weights = np.array([[[0.5, 0.5], [0.0, 0.0]], [[0.0, 0.0], [0.0, 1.0]]])
+    >>> show_words(image, words=["a", "dog"], weights=weights)
+    <View 'a dog'>
+    """
+    words = _words(words)
+    weights = _weights(weights)
+    if len(words) != len(weights):
+        raise ValueError(
+            "`words` and `weights` must have the same length. Received: "
+            f"{len(words)} words, weights.shape={weights.shape}. Pass one map for each "
+            "word; leave out the map of the end of the caption."
+        )
+    picture = _shrink(_picture(image), PICTURE_BYTES)
+    return _view([picture], [words], [weights], truths=None, many=False)
+
+
+def show_captions(images, captions, weights, truths=None):
+    """Shows several pictures with their captions, one below the other.
+
+    Each picture stands with its caption and once for each word, as `show_words` does.
+    With `truths`, each caption is marked right or wrong, and the words that differ
+    are underlined; upper case and punctuation do not count.
+
+    Args:
+        images: B pictures `(height, width, 3)`, whole numbers from 0 to 255 or floats
+            from 0 to 1.
+        captions: B captions: strings that are split at white space, or lists of words.
+        weights: `(B, T, H, W)` with T at least the number of words of the longest
+            caption, what follows a caption's words being ignored; or a list of B arrays
+            `(T, H, W)`, T the number of words of each caption.
+        truths: B captions that would be right. Defaults to none.
+
+    Returns:
+        A `View`. A page of 40 pictures is smaller than 2 MB, whatever their size.
+
+    Raises:
+        ValueError: a size, a value or the number of words is wrong.
+
+    Example:
+
+    >>> images = np.ones((2, 6, 4, 3))
+    >>> weights = np.ones((2, 3, 2, 2))
+    >>> show_captions(images, ["a dog", "the white house"], weights)
+    <View 'Captions of 2 pictures'>
+    """
+    captions = [_words(caption) for caption in captions]
+    lengths = {"images": len(images), "captions": len(captions)}
+    lengths["weights"] = len(weights)
+    if truths is not None:
+        truths = [_words(truth) for truth in truths]
+        lengths["truths"] = len(truths)
+    if len(set(lengths.values())) > 1 or not captions:
+        raise ValueError(
+            "`images`, `captions`, `weights` and `truths` must have the same length, "
+            f"at least 1. Received: {lengths}. Pass one of each for a picture."
+        )
+    padded = not isinstance(weights, list | tuple)
+    maps = [_weights(map, f"weights[{i}]") for i, map in enumerate(weights)]
+    for i, (caption, map) in enumerate(zip(captions, maps, strict=True)):
+        if len(map) < len(caption) or (len(map) > len(caption) and not padded):
+            raise ValueError(
+                "There must be one map for each word. Received: "
+                f"weights[{i}].shape={map.shape} for the {len(caption)} words of "
+                f"captions[{i}]. Leave out the map of the end of the caption."
+            )
+    maps = [map[: len(caption)] for caption, map in zip(captions, maps, strict=True)]
+    budget = PICTURE_BYTES / len(captions)
+    pictures = [
+        _shrink(_picture(image, f"images[{i}]"), budget)
+        for i, image in enumerate(images)
+    ]
+    return _view(pictures, captions, maps, truths, many=True)
+
+
+def _view(pictures, captions, maps, truths, many):
+    items = []
+    for i, (picture, words, weights) in enumerate(
+        zip(pictures, captions, maps, strict=True)
+    ):
+        truth = None if truths is None else truths[i]
+        right, wrong, missed = _compare(words, truth)
+        count, rows, columns = weights.shape
+        means = weights.mean(axis=(1, 2))
+        times = weights.max(axis=(1, 2)) / np.where(means > 0, means, 1)
+        items.append(
+            {
+                "image": embed_png(picture),
+                "words": words,
+                "grid": [rows, columns],
+                "weights": pack_rows(weights.reshape(count, rows * columns)),
+                "times": times.round(2).tolist(),  # the mean, bytes do not keep it
+                "truth": truth,
+                "right": right,
+                "wrong": wrong,
+                "missed": missed,
+            }
+        )
+    if many:
+        height = min(760, 90 + 210 * len(items))
+        plural = "s" if len(items) > 1 else ""
+        title = f"Captions of {len(items)} picture{plural}"
+    else:
+        # Three panels a line in a notebook of the usual width.
+        height = max(370, 150 + 164 * math.ceil(len(captions[0]) / 3))
+        title = " ".join(captions[0])
+    return View(
+        body="words.html",
+        data={"many": many, "light": LIGHT, "items": items},
+        title=title,
+        draw=lambda: _figure(pictures, maps, items),
+        height=height,
+    )
+
+
+def _figure(pictures, maps, items):
+    from matplotlib.figure import Figure
+
+    columns = 1 + max(len(item["words"]) for item in items)
+    figure = Figure(figsize=(1.5 * columns, 1.9 * len(items)), layout="constrained")
+    figure.get_layout_engine().set(h_pad=0.1)  # inches
+    grid = figure.add_gridspec(len(items), columns)
+    for i, (picture, weights, item) in enumerate(
+        zip(pictures, maps, items, strict=True)
+    ):
+        panels = [picture, *(_light_up(picture, map) for map in weights)]
+        for t, panel in enumerate(panels):
+            axes = figure.add_subplot(grid[i, t])
+            axes.imshow(panel, interpolation="bilinear")
+            axes.set_axis_off()
+            if t > 0:
+                word = item["words"][t - 1]
+                colour = BAD if t - 1 in item["wrong"] else "black"
+                size = min(10, 150 / max(1, len(word)))  # as wide as the panel at most
+                axes.set_title(word, fontsize=size, color=colour, parse_math=False)
+            elif item["right"]:
+                axes.set_title("right", fontsize=10, color=GOOD)
+            elif item["truth"] is not None:
+                axes.set_title("wrong", fontsize=10, color=BAD)
+                truth = "\n".join(
+                    textwrap.wrap("truth: " + " ".join(item["truth"]), 22)
+                )
+                axes.text(
+                    0.5,
+                    -0.04,
+                    truth,
+                    fontsize=8,
+                    horizontalalignment="center",
+                    verticalalignment="top",
+                    transform=axes.transAxes,
+                    parse_math=False,
+                )
+    return figure
+
+
+def _light_up(picture, weights):
+    """The picture as the page paints it in the light theme, bytes."""
+    height, width = picture.shape[:2]
+    rows, columns = weights.shape
+    heat = _splines(rows, height) @ weights @ _splines(columns, width).T
+    heat = (heat / max(heat.max(), np.finfo("float64").tiny))[..., None]
+    light = LIGHT["light"]
+    grey = picture @ np.array([[0.299], [0.587], [0.114]])  # ITU-R BT.601
+    faded = light["keep"] * grey + (1 - light["keep"]) * np.array(light["pale"])
+    lit = faded + heat * (picture - faded)
+    white = picture.min(axis=-1, keepdims=True) / 255
+    lit *= 1 - white * heat * (1 - np.array(light["warm"]) / 255)
+    return np.rint(lit).astype("uint8")
+
+
+def _splines(cells, pixels):
+    """`(pixels, cells)`, from cells to pixels with cubic B-splines."""
+    at = (np.arange(pixels) + 0.5) * cells / pixels - 0.5
+    distance = np.abs(at[:, None] - np.arange(-2, cells + 2))
+    near = (4 - 6 * distance**2 + 3 * distance**3) / 6
+    far = np.maximum(0, 2 - distance) ** 3 / 6
+    factors = np.where(distance < 1, near, far)  # (pixels, cells + 4)
+    # Beyond its edge the grid goes on as at the edge.
+    factors[:, 2] += factors[:, :2].sum(axis=1)
+    factors[:, -3] += factors[:, -2:].sum(axis=1)
+    return factors[:, 2:-2]
+
+
+def _shrink(picture, budget):
+    """The picture in `budget` bytes at most, each pixel the mean of what it covers."""
+    height, width = picture.shape[:2]
+    ratio = math.sqrt(budget / picture.size)
+    ratio = max(ratio, SMALLEST_SIDE / max(height, width))
+    if ratio >= 1:
+        return picture
+    small = _means(height, max(1, int(height * ratio)))
+    across = _means(width, max(1, int(width * ratio)))
+    shrunk = np.einsum("yh,hwc,xw->yxc", small, picture, across, optimize=True)
+    return np.rint(shrunk).astype("uint8")
+
+
+def _means(pixels, fewer):
+    """`(fewer, pixels)`, the share of each pixel in each of the fewer ones."""
+    step = pixels / fewer
+    start = np.arange(fewer)[:, None] * step
+    pixel = np.arange(pixels)
+    shared = np.minimum(start + step, pixel + 1) - np.maximum(start, pixel)
+    return np.maximum(shared, 0) / step
+
+
+def _compare(words, truth):
+    """Whether the words are the truth, and the places where either differs."""
+    if truth is None:
+        return None, [], []
+
+    # What stands between white space holds no word, one, or more.
+    found, found_in = _plain(words)
+    asked, asked_in = _plain(truth)
+    wrong, missed = set(), set()
+    matcher = difflib.SequenceMatcher(None, found, asked, autojunk=False)
+    for kind, start, stop, asked_start, asked_stop in matcher.get_opcodes():
+        if kind != "equal":
+            wrong.update(found_in[start:stop])
+            missed.update(asked_in[asked_start:asked_stop])
+    return found == asked, sorted(wrong), sorted(missed)
+
+
+def _plain(words):
+    """The words as a vocabulary splits them, and the place that each comes from."""
+    pairs = [(part, i) for i, word in enumerate(words) for part in split_words(word)]
+    return [part for part, _ in pairs], [i for _, i in pairs]
+
+
+def _words(words):
+    return words.split() if isinstance(words, str) else [str(word) for word in words]
+
+
+def _weights(weights, name="weights"):
+    weights = np.asarray(keras.ops.convert_to_numpy(weights)).astype("float64")
+    if weights.ndim != 3 or 0 in weights.shape[1:]:
+        raise ValueError(
+            f"`{name}` must have the shape (words, rows, columns). Received: "
+            f"{name}.shape={weights.shape}. Pass the maps of one picture, as a "
+            "captioner returns them with `return_attention_scores=True`."
+        )
+    if not np.isfinite(weights).all() or (weights < 0).any():
+        raise ValueError(
+            f"`{name}` must be finite and not negative. Received: values from "
+            f"{weights.min()} to {weights.max()}. Pass the weights after the softmax, "
+            "not the scores."
+        )
+    return weights
+
+
+def _picture(image, name="image"):
+    """The picture as bytes, checked."""
+    image = np.asarray(keras.ops.convert_to_numpy(image))
+    if image.ndim != 3 or image.shape[-1] != 3 or 0 in image.shape:
+        raise ValueError(
+            f"`{name}` must have the shape (height, width, 3). Received: "
+            f"{name}.shape={image.shape}. Repeat the one channel of a grey picture: "
+            "np.repeat(image, 3, axis=-1)."
+        )
+    whole = np.issubdtype(image.dtype, np.integer)
+    pixels = image.astype("float64") * (1 if whole else 255)
+    if not (np.isfinite(pixels).all() and pixels.min() >= 0 and pixels.max() <= 255):
+        raise ValueError(
+            f"`{name}` must hold whole numbers from 0 to 255 or floats from 0 to 1. "
+            f"Received: values from {image.min()} to {image.max()}, {image.dtype}. "
+            'Undo the normalization, or convert with .astype("uint8").'
+        )
+    return np.rint(pixels).astype("uint8")
