@@ -229,10 +229,10 @@ def find_pictures(captions, folder, path, skip_missing):
         else:
             missing.append(name)
     if missing and not (skip_missing and records):
-        first = ", ".join(repr(name) for name in missing[:3])
+        first = ", ".join([*map(repr, missing[:3]), *["..."] * (len(missing) > 3)])
         raise ValueError(
             f"{len(missing)} of the {len(captions)} pictures that '{path}' names are "
-            f"not in the folder '{folder}': {first}{', ...' * (len(missing) > 3)}. "
+            f"not in the folder '{folder}': {first}. "
             "Name their folder in `images`, or leave them out with skip_missing=True."
         )
     return records
