@@ -1,1 +1,51 @@
 """The layers of attention, one file each; no other place holds weights."""
+
+from keras_attention.layers.additive_attention import (
+    AdditiveAttention as AdditiveAttention,
+)
+from keras_attention.layers.attention_pooling import (
+    AttentionPooling as AttentionPooling,
+)
+from keras_attention.layers.class_token import ClassToken as ClassToken
+from keras_attention.layers.dot_product_attention import (
+    DotProductAttention as DotProductAttention,
+)
+from keras_attention.layers.drop_path import DropPath as DropPath
+from keras_attention.layers.feed_forward import FeedForward as FeedForward
+from keras_attention.layers.layer_scale import LayerScale as LayerScale
+from keras_attention.layers.multi_head_attention import (
+    MultiHeadAttention as MultiHeadAttention,
+)
+from keras_attention.layers.multi_head_self_attention import (
+    MultiHeadSelfAttention as MultiHeadSelfAttention,
+)
+from keras_attention.layers.patch_embedding import PatchEmbedding as PatchEmbedding
+from keras_attention.layers.positional_embedding import (
+    PositionalEmbedding as PositionalEmbedding,
+)
+from keras_attention.layers.relative_position_bias import AlibiBias as AlibiBias
+from keras_attention.layers.relative_position_bias import (
+    RelativePositionBias as RelativePositionBias,
+)
+from keras_attention.layers.relative_position_bias import (
+    RelativePositionBias2D as RelativePositionBias2D,
+)
+from keras_attention.layers.rotary_embedding import RotaryEmbedding as RotaryEmbedding
+from keras_attention.layers.scaled_dot_product import (
+    ScaledDotProduct as ScaledDotProduct,
+)
+from keras_attention.layers.token_and_position_embedding import (
+    TokenAndPositionEmbedding as TokenAndPositionEmbedding,
+)
+from keras_attention.layers.transformer_decoder import (
+    TransformerDecoder as TransformerDecoder,
+)
+from keras_attention.layers.transformer_decoder_block import (
+    TransformerDecoderBlock as TransformerDecoderBlock,
+)
+from keras_attention.layers.transformer_encoder import (
+    TransformerEncoder as TransformerEncoder,
+)
+from keras_attention.layers.transformer_encoder_block import (
+    TransformerEncoderBlock as TransformerEncoderBlock,
+)

@@ -123,3 +123,34 @@ def check_choice(choices, **values):
             raise ValueError(
                 f"`{name}` must be one of {tuple(choices)}. Received: {value!r}"
             )
+
+
+def key_dim_of(hidden_dim, num_heads, key_dim, layer_name):
+    """Divides the width of a token among the heads, unless told the width of a head.
+
+    Args:
+        hidden_dim: Width D of a token.
+        num_heads: Number N of heads.
+        key_dim: Width of a head, or `None`.
+        layer_name: Name for the message.
+
+    Returns:
+        The width of a head.
+
+    Raises:
+        ValueError: `num_heads` does not divide `hidden_dim`.
+
+    Example:
+
+    >>> key_dim_of(512, 8, None, "block")
+    64
+    """
+    if key_dim is not None:
+        return key_dim
+    if hidden_dim % num_heads:
+        raise ValueError(
+            f"A width of {hidden_dim} does not divide into num_heads={num_heads} heads "
+            f"in layer {layer_name!r}. Choose a number of heads that divides it, or "
+            "pass `key_dim`, the width of a head."
+        )
+    return hidden_dim // num_heads

@@ -89,11 +89,11 @@ class MultiHead(AttentionLayer):
         """Makes the weights for inputs of the given widths."""
         self._build_projections((query_width, key_width, value_width))
         heads_width = self.num_heads * self.value_dim
-        self.output_dim = query_width if self.output_dim is None else self.output_dim
-        self.output_kernel = self._add_kernel("output_kernel", heads_width, self.output_dim)
+        output_dim = query_width if self.output_dim is None else self.output_dim
+        self.output_kernel = self._add_kernel("output_kernel", heads_width, output_dim)
         self.output_bias = None
         if self.use_output_bias:
-            self.output_bias = self._add_bias("output_bias", self.output_dim)
+            self.output_bias = self._add_bias("output_bias", output_dim)
         if self.use_gate:
             self.gate_kernel = self._add_kernel("gate_kernel", query_width, heads_width)
         if self.use_sinks:
@@ -109,7 +109,9 @@ class MultiHead(AttentionLayer):
                 "layer_norm": keras.layers.LayerNormalization,
                 "rms_norm": keras.layers.RMSNormalization,
             }[self.query_key_norm]
-            self.query_norm = norm(epsilon=1e-6, dtype=self.dtype_policy, name="query_norm")
+            self.query_norm = norm(
+                epsilon=1e-6, dtype=self.dtype_policy, name="query_norm"
+            )
             self.key_norm = norm(epsilon=1e-6, dtype=self.dtype_policy, name="key_norm")
             self.query_norm.build((None, None, self.num_heads, self.key_dim))
             self.key_norm.build((None, None, self.num_key_value_heads, self.key_dim))
@@ -129,15 +131,17 @@ class MultiHead(AttentionLayer):
             name = "_".join(("query", "key", "value")[i] for i in group)
             columns = [self.columns[i] for i in group]
             kernel = self._add_kernel(f"{name}_kernel", width, *columns)
-            bias = self._add_bias(f"{name}_bias", sum(columns)) if self.use_bias else None
+            bias = None
+            if self.use_bias:
+                bias = self._add_bias(f"{name}_bias", sum(columns))
             self.projections.append((group, kernel, bias))
 
     def _add_kernel(self, name, width, *columns):
         def side_by_side(shape, dtype=None):
-            initializers = (self.kernel_initializer.clone() for _ in columns)
+            # Each projection draws its own values, at the scale of its own size.
             parts = [
-                initializer((width, size), dtype=dtype)
-                for initializer, size in zip(initializers, columns, strict=True)
+                _another(self.kernel_initializer, i)((width, size), dtype=dtype)
+                for i, size in enumerate(columns)
             ]
             return ops.concatenate(parts, axis=1)
 
@@ -226,3 +230,11 @@ class MultiHead(AttentionLayer):
 def _split_heads(x, num_heads):
     shape = ops.shape(x)
     return ops.reshape(x, (*shape[:-1], num_heads, x.shape[-1] // num_heads))
+
+
+def _another(initializer, number):
+    """Copies an initializer so that it draws other values than its neighbours."""
+    config = initializer.get_config()
+    if isinstance(config.get("seed"), int):
+        config["seed"] += number
+    return type(initializer).from_config(config)

@@ -47,8 +47,6 @@ class MultiHeadAttention(MultiHead):
         mask: Boolean, True where a query may read: `(B, S)`, `(B, T, S)` or
             `(B, N, T, S)`.
         bias: Added to the scores, broadcastable to `(B, N, T, S)`.
-        positions: `(T,)` or `(B, T)` integers for the rotary embedding, when query
-            and key are not at 0, 1, 2, ...
         value_mask: `(B, S)`, boolean, True for a value that is no padding; filled in
             by Keras when an earlier layer computed it.
         use_causal_mask: Whether query t reads only keys 0 to t.
@@ -81,7 +79,6 @@ class MultiHeadAttention(MultiHead):
         key=None,
         mask=None,
         bias=None,
-        positions=None,
         value_mask=None,
         use_causal_mask=False,
         return_attention_scores=False,
@@ -93,7 +90,7 @@ class MultiHeadAttention(MultiHead):
             value,
             masks=(mask, value_mask),
             bias=bias,
-            positions=positions,
+            positions=None,
             use_causal_mask=use_causal_mask,
             return_attention_scores=return_attention_scores,
             training=training,

@@ -26,37 +26,34 @@ def sinusoidal_positions(length, hidden_dim, *, layout="interleaved", base=10000
         encoding[t, 2i + 1] = cos(t / base^(2i / D))
 
     Args:
-        length: Number of positions T, or a list or array of positions.
+        length: Number of positions T, or positions `(T,)` or `(B, T)`.
         hidden_dim: Width D, even.
         layout: `"interleaved"` as in the paper, or `"concatenated"`: all sines, then
             all cosines, as in its published code.
         base: Ratio of the longest to the shortest wavelength.
 
     Returns:
-        `(T, D)` float32, a NumPy array.
+        `(T, D)` or `(B, T, D)` float32.
 
     Raises:
         ValueError: `hidden_dim` is odd or `layout` unknown.
 
     Example:
 
-    >>> sinusoidal_positions(3, 4)[0].tolist()
-    [0.0, 1.0, 0.0, 1.0]
+    >>> keras.ops.convert_to_numpy(sinusoidal_positions(1, 4)).tolist()
+    [[0.0, 1.0, 0.0, 1.0]]
     """
     if hidden_dim % 2 or hidden_dim < 2:
         raise ValueError(
             "Sinusoidal positions need an even width, half sines and half cosines. "
             f"Received: hidden_dim={hidden_dim}"
         )
-    positions = np.arange(length) if np.ndim(length) == 0 else np.asarray(length)
-    angles = np.outer(positions, _frequencies(hidden_dim, base))  # (T, D / 2)
-    pair = [np.sin(angles), np.cos(angles)]
     _check_layout(layout, ("interleaved", "concatenated"))
-    if layout == "interleaved":
-        encoding = np.stack(pair, axis=-1).reshape(len(positions), hidden_dim)
-    else:
-        encoding = np.concatenate(pair, axis=-1)
-    return encoding.astype("float32")
+    cosines, sines = _waves(length, _frequencies(hidden_dim, base))  # (T, D / 2)
+    if layout == "concatenated":
+        return ops.concatenate([sines, cosines], axis=-1)
+    shape = (*ops.shape(sines)[:-1], hidden_dim)
+    return ops.reshape(ops.stack([sines, cosines], axis=-1), shape)
 
 
 def rotary_angles(length, rotary_dim, *, base=10000.0, scaling=1.0):
@@ -65,7 +62,7 @@ def rotary_angles(length, rotary_dim, *, base=10000.0, scaling=1.0):
     Su et al. 2021, arXiv:2104.09864, Section 3.2.2: theta_i = base^(-2i / H).
 
     Args:
-        length: Number of positions T, or an array of positions, `(T,)` or `(B, T)`.
+        length: Number of positions T, or positions `(T,)` or `(B, T)`.
         rotary_dim: Number of channels that turn, even.
         base: Ratio of the longest to the shortest wavelength.
         scaling: Positions are divided by this to read sequences longer than trained
@@ -90,19 +87,7 @@ def rotary_angles(length, rotary_dim, *, base=10000.0, scaling=1.0):
             f"Received: rotary_dim={rotary_dim}"
         )
     frequencies = _frequencies(rotary_dim, base) / scaling
-    if np.ndim(length) == 0 and isinstance(length, (int, np.integer)):
-        length = np.arange(length)
-    if isinstance(length, (np.ndarray, list, tuple)):
-        angles = np.asarray(length)[..., None] * frequencies  # in float64
-        return (
-            ops.convert_to_tensor(np.cos(angles).astype("float32")),
-            ops.convert_to_tensor(np.sin(angles).astype("float32")),
-        )
-    # A length known only at run time, or positions that are tensors.
-    positions = ops.arange(length) if len(length.shape) == 0 else length
-    positions = ops.cast(positions, "float32")
-    angles = ops.expand_dims(positions, -1) * frequencies.astype("float32")
-    return ops.cos(angles), ops.sin(angles)
+    return _waves(length, frequencies)
 
 
 def apply_rotary(x, cosines, sines, *, layout="half"):
@@ -279,6 +264,25 @@ def relative_position_index(height, width):
 
 def _frequencies(dim, base):
     return base ** (-np.arange(0, dim, 2, dtype="float64") / dim)  # (dim / 2,)
+
+
+def _waves(length, frequencies):
+    """Computes cosine and sine of every position times every frequency."""
+    if isinstance(length, (int, np.integer)):
+        length = np.arange(length)
+    if isinstance(length, (np.ndarray, list, tuple)):
+        angles = np.asarray(length)[..., None] * frequencies  # in float64
+        return (
+            ops.convert_to_tensor(np.cos(angles).astype("float32")),
+            ops.convert_to_tensor(np.sin(angles).astype("float32")),
+        )
+    # Known at run time only: a length (TensorFlow), or positions that are a tensor.
+    # JAX has no float64 unless told so; there, angles are rounded like positions.
+    dtype = "float32" if keras.backend.backend() == "jax" else "float64"
+    positions = ops.arange(length) if len(length.shape) == 0 else length
+    positions = ops.expand_dims(ops.cast(positions, dtype), -1)
+    angles = positions * ops.convert_to_tensor(frequencies, dtype)
+    return ops.cast(ops.cos(angles), "float32"), ops.cast(ops.sin(angles), "float32")
 
 
 def _relative_positions(query_length, key_length, offset):

@@ -1,0 +1,118 @@
+"""The network that a Transformer applies to each token alone."""
+
+import keras
+from keras import ops
+
+from keras_attention.layers.base import BaseLayer
+from keras_attention.layers.base import check_choice
+from keras_attention.layers.base import check_positive
+from keras_attention.layers.base import check_rate
+
+ACTIVATIONS = {
+    "gelu": lambda x: ops.gelu(x, approximate=False),
+    "gelu_tanh": lambda x: ops.gelu(x, approximate=True),
+    "relu": ops.relu,
+    "relu_squared": lambda x: ops.square(ops.relu(x)),
+    "silu": ops.silu,
+    "tanh": ops.tanh,
+}
+# Shazeer 2020, arXiv:2002.05202, Equations 4 to 6: a second projection, gated by the
+# activation of the first.
+GATED = {
+    "glu": ops.sigmoid,
+    "reglu": ops.relu,
+    "geglu": ACTIVATIONS["gelu"],
+    "geglu_tanh": ACTIVATIONS["gelu_tanh"],
+    "swiglu": ops.silu,
+}
+
+
+@keras.saving.register_keras_serializable("keras_attention")
+class FeedForward(BaseLayer):
+    """Transforms each token by itself: widen, activate, narrow.
+
+    Vaswani et al. 2017, arXiv:1706.03762, Equation 2; gated forms: Shazeer 2020,
+    arXiv:2002.05202, Equation 6:
+
+        output = activation(inputs W_1 + b_1) W_2 + b_2
+                 (activation(inputs W_1) * (inputs V)) W_2      gated
+
+    Args:
+        mlp_dim: Width of the hidden layer.
+        activation: `"gelu"` (exact), `"gelu_tanh"`, `"relu"`, `"relu_squared"`,
+            `"silu"`, `"tanh"`, or gated: `"glu"`, `"reglu"`, `"geglu"`,
+            `"geglu_tanh"`, `"swiglu"`.
+        dropout: Fraction of hidden activations dropped in training, from 0 to 1.
+        output_dim: Width of the output. Defaults to that of the inputs.
+        use_bias: Whether the projections have biases.
+        seed: Integer, for reproducible dropout.
+
+    Call arguments:
+        inputs: `(B, T, D)`.
+
+    Returns:
+        `(B, T, output_dim)`.
+
+    Raises:
+        ValueError: `activation` is unknown.
+
+    Example:
+
+    >>> layer = FeedForward(mlp_dim=32, activation="swiglu", use_bias=False)
+    >>> tuple(layer(keras.ops.ones((2, 5, 8))).shape)
+    (2, 5, 8)
+    """
+
+    def __init__(
+        self,
+        mlp_dim,
+        activation="gelu",
+        dropout=0.0,
+        output_dim=None,
+        use_bias=True,
+        seed=None,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        check_positive(mlp_dim=mlp_dim)
+        if output_dim is not None:
+            check_positive(output_dim=output_dim)
+        check_choice((*ACTIVATIONS, *GATED), activation=activation)
+        check_rate(dropout=dropout)
+        self.mlp_dim = mlp_dim
+        self.activation = activation
+        self.dropout = dropout
+        self.output_dim = output_dim
+        self.use_bias = use_bias
+        self.seed = seed
+        if dropout > 0:
+            self.dropout_layer = keras.layers.Dropout(
+                dropout, seed=seed, dtype=self.dtype_policy, name="dropout"
+            )
+
+    def build(self, inputs_shape):
+        # The gate and what it gates are projected at once, the gate first.
+        width = self.mlp_dim * (2 if self.activation in GATED else 1)
+        self.hidden = keras.layers.Dense(
+            width, use_bias=self.use_bias, dtype=self.dtype_policy, name="hidden"
+        )
+        self.output_layer = keras.layers.Dense(
+            self.output_dim or inputs_shape[-1],
+            use_bias=self.use_bias,
+            dtype=self.dtype_policy,
+            name="output",
+        )
+        self.hidden.build(inputs_shape)
+        self.output_layer.build((*inputs_shape[:-1], self.mlp_dim))
+        self.built = True
+
+    def call(self, inputs, training=None):
+        x = self.hidden(inputs)  # (B, T, mlp_dim), twice as wide if gated
+        if self.activation in GATED:
+            gate, x = ops.split(x, 2, axis=-1)
+            x = GATED[self.activation](gate) * x
+        else:
+            x = ACTIVATIONS[self.activation](x)
+        if self.dropout > 0:
+            x = self.dropout_layer(x, training=training)
+        return self.output_layer(x)  # (B, T, output_dim)

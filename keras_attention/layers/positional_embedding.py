@@ -1,0 +1,143 @@
+"""Positions that join the tokens, learned or sinusoidal."""
+
+import keras
+from keras import ops
+
+from keras_attention.layers.base import BaseLayer
+from keras_attention.layers.base import check_choice
+from keras_attention.layers.base import check_positive
+from keras_attention.ops import sinusoidal_positions
+
+
+@keras.saving.register_keras_serializable("keras_attention")
+class PositionalEmbedding(BaseLayer):
+    """Tells each token its position in the sequence.
+
+    Vaswani et al. 2017, arXiv:1706.03762, Section 3.5; learned ones: Gehring et al.
+    2017, arXiv:1705.03122, Section 3.1.
+
+        output[t] = inputs[t] + position[t]                      "add"
+                    concatenate(inputs[t], position[t])          "concatenate"
+
+    Args:
+        max_length: Number of positions. Sinusoidal positions need none, and then have
+            no end.
+        kind: `"learned"`, a table that is trained, or `"sinusoidal"`.
+        combine: `"add"`, or `"concatenate"` along the width.
+        position_dim: Width of a position for `"concatenate"`. Defaults to that of the
+            inputs.
+        longer: What to do with a sequence longer than `max_length`: `"error"`, or
+            `"interpolate"`, which stretches the positions over it.
+        layout: For sinusoidal positions, `"interleaved"` as in the paper or
+            `"concatenated"`, all sines and then all cosines.
+        initializer: Initializer of learned positions. Defaults to a truncated normal
+            of standard deviation 0.02.
+
+    Call arguments:
+        inputs: `(B, T, D)`.
+
+    Returns:
+        `(B, T, D)`, or `(B, T, D + position_dim)` for `"concatenate"`.
+
+    Raises:
+        ValueError: The sequence is longer than `max_length`, or an option is missing
+            or unknown.
+
+    Example:
+
+    >>> layer = PositionalEmbedding(max_length=10)
+    >>> tuple(layer(keras.ops.ones((2, 5, 8))).shape)
+    (2, 5, 8)
+    """
+
+    def __init__(
+        self,
+        max_length=None,
+        kind="learned",
+        combine="add",
+        position_dim=None,
+        longer="error",
+        layout="interleaved",
+        initializer=None,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        check_choice(("learned", "sinusoidal"), kind=kind)
+        check_choice(("add", "concatenate"), combine=combine)
+        check_choice(("error", "interpolate"), longer=longer)
+        check_choice(("interleaved", "concatenated"), layout=layout)
+        if max_length is not None:
+            check_positive(max_length=max_length)
+        elif kind == "learned":
+            raise ValueError(
+                'Learned positions need `max_length`. Received: kind="learned", '
+                "max_length=None"
+            )
+        if position_dim is not None:
+            check_positive(position_dim=position_dim)
+            if combine == "add":
+                raise ValueError(
+                    "`position_dim` is for concatenated positions; added ones are as "
+                    f"wide as the inputs. Received: position_dim={position_dim}, "
+                    'combine="add"'
+                )
+        if initializer is None:
+            initializer = keras.initializers.TruncatedNormal(stddev=0.02)
+        self.max_length = max_length
+        self.kind = kind
+        self.combine = combine
+        self.position_dim = position_dim
+        self.longer = longer
+        self.layout = layout
+        self.initializer = keras.initializers.get(initializer)
+
+    def build(self, inputs_shape):
+        if self.kind == "learned":
+            self.table = self.add_weight(
+                shape=(self.max_length, self.position_dim or inputs_shape[-1]),
+                initializer=self.initializer,
+                name="table",
+            )
+        self.built = True
+
+    def call(self, inputs):
+        batch_size, length, _ = ops.shape(inputs)
+        width = self.position_dim or inputs.shape[-1]
+        positions = ops.cast(self._positions(length, width), inputs.dtype)  # (T, width)
+        if self.combine == "add":
+            return inputs + positions
+        positions = ops.broadcast_to(positions, (batch_size, length, width))
+        return ops.concatenate([inputs, positions], axis=-1)
+
+    def _positions(self, length, width):
+        is_longer = self._is_longer(length)
+        if self.kind == "learned":
+            if is_longer:
+                return _stretch(self.table, length)
+            return self.table[:length]
+        if is_longer:
+            step = self.max_length / length
+            length = [step * position for position in range(length)]
+        return sinusoidal_positions(length, width, layout=self.layout)
+
+    def _is_longer(self, length):
+        if self.max_length is None or not isinstance(length, int):
+            # Of a length known only at run time, the table has too few rows to be
+            # added to a longer sequence, and the framework says so.
+            return False
+        if length > self.max_length and self.longer == "error":
+            raise ValueError(
+                f"The sequence has {length} tokens, but layer {self.name!r} has "
+                f"positions for max_length={self.max_length}. Cut the sequence, make "
+                'the layer longer, or stretch its positions with longer="interpolate".'
+            )
+        return length > self.max_length
+
+
+def _stretch(table, length):
+    """Resizes a table of positions linearly to another number of rows."""
+    image = ops.cast(table, "float32")[None, :, None, :]  # (1, L, 1, D)
+    resized = ops.image.resize(
+        image, (length, 1), interpolation="bilinear", data_format="channels_last"
+    )
+    return resized[0, :, 0]  # (T, D)

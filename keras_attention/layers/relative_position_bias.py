@@ -1,0 +1,193 @@
+"""Positions that are added to the scores: T5's, Swin's and ALiBi.
+
+Each layer returns a bias `(1, N, T, S)` in float32, for the `bias` of attention. One
+bias can serve all blocks of a stack.
+"""
+
+import keras
+from keras import ops
+
+from keras_attention.layers.base import BaseLayer
+from keras_attention.layers.base import check_positive
+from keras_attention.ops import alibi_bias
+from keras_attention.ops import relative_position_buckets
+from keras_attention.ops import relative_position_index
+
+
+@keras.saving.register_keras_serializable("keras_attention")
+class RelativePositionBias(BaseLayer):
+    """Learns for each head how much it likes each distance, in buckets.
+
+    Raffel et al. 2020, arXiv:1910.10683, Section 2.1 (T5).
+
+    Args:
+        num_heads: Number N of heads.
+        num_buckets: Number of buckets of distances, even.
+        max_distance: Distance from which on all are alike.
+        bidirectional: Whether keys after the query have buckets of their own.
+        initializer: Initializer of the table, `(num_buckets, N)`.
+
+    Call arguments:
+        query: `(B, T, D)`, of which only the length matters.
+        key: `(B, S, D)`. Defaults to `query`.
+
+    Returns:
+        `(1, N, T, S)` float32.
+
+    Example:
+
+    >>> layer = RelativePositionBias(num_heads=4)
+    >>> tuple(layer(keras.ops.ones((2, 3, 8)), keras.ops.ones((2, 5, 8))).shape)
+    (1, 4, 3, 5)
+    """
+
+    def __init__(
+        self,
+        num_heads,
+        num_buckets=32,
+        max_distance=128,
+        bidirectional=True,
+        initializer="glorot_uniform",
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        check_positive(
+            num_heads=num_heads, num_buckets=num_buckets, max_distance=max_distance
+        )
+        num_exact = num_buckets // (4 if bidirectional else 2)
+        if num_buckets % 2 or num_exact < 1 or max_distance <= num_exact:
+            raise ValueError(
+                "`num_buckets` must be even, and at least 4 in both directions, and "
+                "`max_distance` larger than the distances that have a bucket each "
+                f"({num_exact}). Received: num_buckets={num_buckets}, "
+                f"max_distance={max_distance}, bidirectional={bidirectional}"
+            )
+        self.num_heads = num_heads
+        self.num_buckets = num_buckets
+        self.max_distance = max_distance
+        self.bidirectional = bidirectional
+        self.initializer = keras.initializers.get(initializer)
+
+    def build(self, query_shape, key_shape=None):
+        self.table = self.add_weight(
+            shape=(self.num_buckets, self.num_heads),
+            initializer=self.initializer,
+            autocast=False,  # rounded, near distances would become alike
+            name="table",
+        )
+        self.built = True
+
+    def call(self, query, key=None):
+        buckets = relative_position_buckets(
+            ops.shape(query)[1],
+            ops.shape(query if key is None else key)[1],
+            num_buckets=self.num_buckets,
+            max_distance=self.max_distance,
+            bidirectional=self.bidirectional,
+        )
+        bias = ops.take(self.table, buckets, axis=0)  # (T, S, N)
+        return ops.transpose(bias, (2, 0, 1))[None]
+
+    def compute_mask(self, query, previous_mask):
+        return None
+
+
+@keras.saving.register_keras_serializable("keras_attention")
+class RelativePositionBias2D(BaseLayer):
+    """Learns for each head how much it likes each offset between cells of a grid.
+
+    Liu et al. 2021, arXiv:2103.14030, Section 3.2 (Swin).
+
+    Args:
+        num_heads: Number N of heads.
+        height: Rows of the grid or window.
+        width: Columns of the grid or window. Defaults to `height`.
+        initializer: Initializer of the table, `((2h - 1) * (2w - 1), N)`.
+
+    Call arguments:
+        inputs: `(B, height * width, D)`, the cells row by row, of which only the
+            number matters.
+
+    Returns:
+        `(1, N, height * width, height * width)` float32.
+
+    Raises:
+        ValueError: The number of cells is not `height * width`.
+
+    Example:
+
+    >>> layer = RelativePositionBias2D(num_heads=4, height=2, width=3)
+    >>> tuple(layer(keras.ops.ones((2, 6, 8))).shape)
+    (1, 4, 6, 6)
+    """
+
+    def __init__(
+        self, num_heads, height, width=None, initializer="truncated_normal", **kwargs
+    ):
+        super().__init__(**kwargs)
+        self.num_heads = num_heads
+        self.height = height
+        self.width = height if width is None else width
+        check_positive(num_heads=num_heads, height=height, width=self.width)
+        if initializer == "truncated_normal":
+            initializer = keras.initializers.TruncatedNormal(stddev=0.02)
+        self.initializer = keras.initializers.get(initializer)
+
+    def build(self, inputs_shape):
+        if inputs_shape[1] not in (None, self.height * self.width):
+            raise ValueError(
+                f"The grid has {self.height} x {self.width} cells. Received: "
+                f"inputs.shape={tuple(inputs_shape)} in layer {self.name!r}"
+            )
+        self.table = self.add_weight(
+            shape=((2 * self.height - 1) * (2 * self.width - 1), self.num_heads),
+            initializer=self.initializer,
+            autocast=False,
+            name="table",
+        )
+        self.built = True
+
+    def call(self, inputs):
+        index = relative_position_index(self.height, self.width)
+        bias = ops.take(self.table, ops.convert_to_tensor(index), axis=0)
+        return ops.transpose(bias, (2, 0, 1))[None]
+
+    def compute_mask(self, inputs, previous_mask):
+        return None
+
+
+@keras.saving.register_keras_serializable("keras_attention")
+class AlibiBias(BaseLayer):
+    """Lowers each score in proportion to the distance, at each head's own slope.
+
+    Press et al. 2022, arXiv:2108.12409, Section 3. It has no weights, and reads
+    sequences longer than those it was trained on.
+
+    Args:
+        num_heads: Number N of heads.
+
+    Call arguments:
+        query: `(B, T, D)`, of which only the length matters.
+        key: `(B, S, D)`. Defaults to `query`.
+
+    Returns:
+        `(1, N, T, S)` float32.
+
+    Example:
+
+    >>> layer = AlibiBias(num_heads=4)
+    >>> tuple(layer(keras.ops.ones((2, 3, 8)), keras.ops.ones((2, 5, 8))).shape)
+    (1, 4, 3, 5)
+    """
+
+    def __init__(self, num_heads, **kwargs):
+        super().__init__(**kwargs)
+        check_positive(num_heads=num_heads)
+        self.num_heads = num_heads
+
+    def call(self, query, key=None):
+        key = query if key is None else key
+        return alibi_bias(self.num_heads, ops.shape(query)[1], ops.shape(key)[1])
+
+    def compute_mask(self, query, previous_mask):
+        return None

@@ -1,0 +1,113 @@
+"""What the blocks of encoder and decoder share: their arguments and parts."""
+
+import itertools
+
+from keras_attention.layers.base import BaseLayer
+from keras_attention.layers.base import check_choice
+from keras_attention.layers.base import check_positive
+from keras_attention.layers.base import check_rate
+from keras_attention.layers.base import key_dim_of
+from keras_attention.layers.base import token_mask
+from keras_attention.layers.feed_forward import FeedForward
+from keras_attention.layers.residual import NORM_ORDERS
+from keras_attention.layers.residual import NORMS
+from keras_attention.layers.residual import Residual
+
+
+class TransformerBlock(BaseLayer):
+    """A layer made of residual branches of attention and feed-forward networks.
+
+    Abstract.
+    """
+
+    def __init__(
+        self,
+        num_heads,
+        mlp_dim,
+        *,
+        key_dim=None,
+        activation="gelu",
+        dropout=0.0,
+        attention_dropout=0.0,
+        mlp_dropout=0.0,
+        drop_path=0.0,
+        norm="layer_norm",
+        norm_order="pre",
+        epsilon=1e-6,
+        layer_scale=None,
+        use_bias=True,
+        attention=None,
+        feed_forward=None,
+        seed=None,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        check_positive(num_heads=num_heads, mlp_dim=mlp_dim)
+        check_rate(
+            dropout=dropout,
+            attention_dropout=attention_dropout,
+            mlp_dropout=mlp_dropout,
+            drop_path=drop_path,
+        )
+        check_choice(NORMS, norm=norm)
+        check_choice(NORM_ORDERS, norm_order=norm_order)
+        self.num_heads = num_heads
+        self.mlp_dim = mlp_dim
+        self.key_dim = key_dim
+        self.activation = activation
+        self.dropout = dropout
+        self.attention_dropout = attention_dropout
+        self.mlp_dropout = mlp_dropout
+        self.drop_path = drop_path
+        self.norm = norm
+        self.norm_order = norm_order
+        self.epsilon = epsilon
+        self.layer_scale = layer_scale
+        self.use_bias = use_bias
+        self.attention = attention
+        self.feed_forward = feed_forward
+        self.seed = seed
+
+        # With a seed, each dropout has its own, lest they drop the same places.
+        self._seeds = itertools.repeat(None) if seed is None else itertools.count(seed)
+
+    def make_attention(self, kind, name, hidden_dim):
+        """Makes an attention layer of the class `kind` with this block's options."""
+        return kind(
+            self.num_heads,
+            key_dim_of(hidden_dim, self.num_heads, self.key_dim, self.name),
+            use_bias=self.use_bias,
+            dropout=self.attention_dropout,
+            seed=next(self._seeds),
+            dtype=self.dtype_policy,
+            name=name,
+        )
+
+    def make_feed_forward(self):
+        """Makes the feed-forward network, unless one was passed."""
+        return self.feed_forward or FeedForward(
+            self.mlp_dim,
+            activation=self.activation,
+            dropout=self.mlp_dropout,
+            use_bias=self.use_bias,
+            seed=next(self._seeds),
+            dtype=self.dtype_policy,
+            name="feed_forward",
+        )
+
+    def make_residual(self, name):
+        """Makes what stands around a branch."""
+        return Residual(
+            norm=self.norm,
+            norm_order=self.norm_order,
+            epsilon=self.epsilon,
+            dropout=self.dropout,
+            layer_scale=self.layer_scale,
+            drop_path=self.drop_path,
+            seeds=(next(self._seeds), next(self._seeds)),
+            dtype=self.dtype_policy,
+            name=f"{name}_residual",
+        )
+
+    def compute_mask(self, inputs, previous_mask):
+        return token_mask(previous_mask)

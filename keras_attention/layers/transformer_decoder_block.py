@@ -1,0 +1,190 @@
+"""The block of a Transformer's decoder (Vaswani et al. 2017)."""
+
+import keras
+
+from keras_attention.layers.multi_head_attention import MultiHeadAttention
+from keras_attention.layers.multi_head_self_attention import MultiHeadSelfAttention
+from keras_attention.layers.transformer_block import TransformerBlock
+
+
+@keras.saving.register_keras_serializable("keras_attention")
+class TransformerDecoderBlock(TransformerBlock):
+    """Lets tokens read their past, then another sequence, then transforms each.
+
+    Vaswani et al. 2017, arXiv:1706.03762, Figure 1 (right), here with the norm in
+    front of each branch:
+
+        x = inputs + self_attention(norm(inputs))                   causal
+        x = x + cross_attention(norm(x), encoder_outputs)
+        output = x + feed_forward(norm(x))
+
+    Without cross-attention it is the block of GPT-2.
+
+    Args:
+        num_heads: Number of heads.
+        mlp_dim: Width of the feed-forward network's hidden layer.
+        use_cross_attention: Whether the block reads an encoder's outputs.
+        key_dim: Width of a head. Defaults to the width of a token over `num_heads`.
+        activation: Activation of the feed-forward network; see `FeedForward`.
+        dropout: Fraction of each branch's output dropped in training, from 0 to 1.
+        attention_dropout: Fraction of attention weights dropped.
+        mlp_dropout: Fraction of the feed-forward network's hidden layer dropped.
+        drop_path: Fraction of samples whose branches are dropped whole.
+        norm: `"layer_norm"` or `"rms_norm"`.
+        norm_order: `"pre"`, `"post"` as in the paper, or `"sandwich"`.
+        epsilon: Small number in the norm's square root.
+        layer_scale: First value of learned factors of each branch; `None` has none.
+        use_bias: Whether the projections have biases.
+        attention: Layer in place of self-attention.
+        cross_attention: Layer in place of cross-attention; called as
+            `MultiHeadAttention` is.
+        feed_forward: Layer in place of the feed-forward network.
+        seed: Integer, for reproducible dropout.
+
+    Call arguments:
+        inputs: `(B, T, D)`.
+        encoder_outputs: `(B, S, De)`, what cross-attention reads.
+        mask: Boolean, True where a token may read another: `(B, T)`, `(B, T, T)` or
+            `(B, N, T, T)`.
+        bias: Added to the scores of self-attention, broadcastable to `(B, N, T, T)`.
+        encoder_outputs_mask: Boolean, True where a token may read the encoder's
+            outputs: `(B, S)`, `(B, T, S)` or `(B, N, T, S)`; filled in by Keras when
+            an earlier layer computed it.
+        inputs_mask: `(B, T)`, boolean, True for a token that is no padding; filled in
+            by Keras when an earlier layer computed it.
+        use_causal_mask: Whether token t reads only tokens 0 to t.
+        return_attention_scores: Also return the weights.
+
+    Returns:
+        `(B, T, D)`; if asked also the weights of self-attention `(B, N, T, T)` and,
+        with cross-attention, those of cross-attention `(B, N, T, S)`.
+
+    Raises:
+        ValueError: `encoder_outputs` is missing, or passed to a block without
+            cross-attention; `num_heads` does not divide D.
+
+    Example:
+
+    >>> block = TransformerDecoderBlock(num_heads=2, mlp_dim=32)
+    >>> tokens, encoded = keras.ops.ones((2, 3, 8)), keras.ops.ones((2, 5, 6))
+    >>> tuple(block(tokens, encoded).shape)
+    (2, 3, 8)
+    """
+
+    def __init__(
+        self,
+        num_heads,
+        mlp_dim,
+        *,
+        use_cross_attention=True,
+        key_dim=None,
+        activation="gelu",
+        dropout=0.0,
+        attention_dropout=0.0,
+        mlp_dropout=0.0,
+        drop_path=0.0,
+        norm="layer_norm",
+        norm_order="pre",
+        epsilon=1e-6,
+        layer_scale=None,
+        use_bias=True,
+        attention=None,
+        cross_attention=None,
+        feed_forward=None,
+        seed=None,
+        **kwargs,
+    ):
+        super().__init__(
+            num_heads,
+            mlp_dim,
+            key_dim=key_dim,
+            activation=activation,
+            dropout=dropout,
+            attention_dropout=attention_dropout,
+            mlp_dropout=mlp_dropout,
+            drop_path=drop_path,
+            norm=norm,
+            norm_order=norm_order,
+            epsilon=epsilon,
+            layer_scale=layer_scale,
+            use_bias=use_bias,
+            attention=attention,
+            feed_forward=feed_forward,
+            seed=seed,
+            **kwargs,
+        )
+        if cross_attention is not None and not use_cross_attention:
+            raise ValueError(
+                "`cross_attention` was passed to a block with use_cross_attention="
+                "False. Leave one of the two out."
+            )
+        self.use_cross_attention = use_cross_attention
+        self.cross_attention = cross_attention
+
+    def build(self, inputs_shape, encoder_outputs_shape=None):
+        self._check_encoder_outputs(encoder_outputs_shape)
+        self.self_attention = self.attention or self.make_attention(
+            MultiHeadSelfAttention, "self_attention", inputs_shape[-1]
+        )
+        self.self_attention.build(inputs_shape)
+        self.self_attention_residual = self.make_residual("self_attention")
+        self.self_attention_residual.build(inputs_shape)
+        if self.use_cross_attention:
+            self.reading = self.cross_attention or self.make_attention(
+                MultiHeadAttention, "cross_attention", inputs_shape[-1]
+            )
+            self.reading.build(inputs_shape, encoder_outputs_shape)
+            self.reading_residual = self.make_residual("cross_attention")
+            self.reading_residual.build(inputs_shape)
+        self.mlp = self.make_feed_forward()
+        self.mlp.build(inputs_shape)
+        self.mlp_residual = self.make_residual("feed_forward")
+        self.mlp_residual.build(inputs_shape)
+        self.built = True
+
+    def call(
+        self,
+        inputs,
+        encoder_outputs=None,
+        mask=None,
+        bias=None,
+        encoder_outputs_mask=None,
+        inputs_mask=None,
+        use_causal_mask=True,
+        return_attention_scores=False,
+        training=None,
+    ):
+        self._check_encoder_outputs(encoder_outputs)
+        weights = ()
+        x = self.self_attention(
+            self.self_attention_residual.enter(inputs),
+            mask=mask,
+            bias=bias,
+            inputs_mask=inputs_mask,
+            use_causal_mask=use_causal_mask,
+            return_attention_scores=return_attention_scores,
+        )
+        if return_attention_scores:
+            x, *weights = x
+        x = self.self_attention_residual.leave(inputs, x)  # (B, T, D)
+        if self.use_cross_attention:
+            y = self.reading(
+                query=self.reading_residual.enter(x),
+                value=encoder_outputs,
+                mask=encoder_outputs_mask,
+                return_attention_scores=return_attention_scores,
+            )
+            if return_attention_scores:
+                y, cross_weights = y
+                weights = (*weights, cross_weights)
+            x = self.reading_residual.leave(x, y)  # (B, T, D)
+        x = self.mlp_residual.leave(x, self.mlp(self.mlp_residual.enter(x)))
+        return (x, *weights) if return_attention_scores else x
+
+    def _check_encoder_outputs(self, encoder_outputs):
+        if (encoder_outputs is not None) != self.use_cross_attention:
+            wanted = "needs" if self.use_cross_attention else "does not take"
+            raise ValueError(
+                f"Layer {self.name!r} {wanted} `encoder_outputs`, since it was made "
+                f"with use_cross_attention={self.use_cross_attention}."
+            )

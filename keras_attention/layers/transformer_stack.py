@@ -1,0 +1,93 @@
+"""What encoder and decoder share: one block, repeated."""
+
+import keras
+import numpy as np
+
+from keras_attention.layers.base import BaseLayer
+from keras_attention.layers.base import check_positive
+from keras_attention.layers.base import check_rate
+from keras_attention.layers.base import token_mask
+from keras_attention.layers.residual import NORMS
+
+
+class TransformerStack(BaseLayer):
+    """A layer that repeats a block, each copy with weights of its own.
+
+    Abstract.
+    """
+
+    def __init__(
+        self,
+        block,
+        num_layers,
+        drop_path=None,
+        final_norm=None,
+        position_bias=None,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        check_positive(num_layers=num_layers)
+        if drop_path is not None:
+            check_rate(drop_path=drop_path)
+        self._block_config = keras.saving.serialize_keras_object(block)
+        self.num_layers = num_layers
+        self.drop_path = drop_path
+        self.final_norm = (
+            block.norm_order != "post" if final_norm is None else final_norm
+        )
+        self.position_bias = position_bias
+        rates = [block.drop_path] * num_layers
+        if drop_path is not None:
+            rates = np.linspace(0.0, drop_path, num_layers).tolist()
+        self.blocks = [self._copy_block(i, rate) for i, rate in enumerate(rates)]
+        if self.final_norm:
+            self.norm = NORMS[block.norm](
+                epsilon=block.epsilon, dtype=self.dtype_policy, name="norm"
+            )
+
+    @property
+    def block(self):
+        """A copy of the block that is repeated, without weights."""
+        return keras.saving.deserialize_keras_object(self._block_config)
+
+    def _copy_block(self, number, drop_path):
+        block = self.block
+        config = {**block.get_config(), "name": f"block_{number}"}
+        config["drop_path"] = drop_path
+        if block.seed is not None:
+            config["seed"] = block.seed + 100 * number  # no two drop the same places
+        return type(block).from_config(config)
+
+    def build_stack(self, *shapes):
+        """Makes the weights of the blocks for inputs of the given shapes."""
+        for block in self.blocks:
+            block.build(*shapes)
+        if self.final_norm:
+            self.norm.build(shapes[0])
+        if self.position_bias is not None:
+            self.position_bias.build(shapes[0])
+        self.built = True
+
+    def run_blocks(self, x, *inputs, bias, return_attention_scores, **options):
+        """Runs the blocks one after the other; also returns their weights, a list."""
+        if self.position_bias is not None:
+            shared = self.position_bias(x)  # (1, N, T, T), the same for all blocks
+            bias = shared if bias is None else bias + shared
+        weights = []
+        for block in self.blocks:
+            x = block(
+                x,
+                *inputs,
+                bias=bias,
+                return_attention_scores=return_attention_scores,
+                **options,
+            )
+            if return_attention_scores:
+                x, *block_weights = x
+                weights.append(block_weights)
+        if self.final_norm:
+            x = self.norm(x)
+        return x, weights
+
+    def compute_mask(self, inputs, previous_mask):
+        return token_mask(previous_mask)
