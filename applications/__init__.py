@@ -7,3 +7,7 @@ if __name__ != "keras_attention.applications":
         "'keras_attention.applications'. Install the package with "
         "`pip install -e .` and write `import keras_attention.applications`."
     )
+
+from keras_attention.applications.application import Application as Application
+from keras_attention.applications.application import from_preset as from_preset
+from keras_attention.applications.application import presets as presets

@@ -1,0 +1,277 @@
+"""The base of all applications: arguments remembered, presets, saving and loading."""
+
+import pathlib
+
+import keras
+
+import keras_attention
+from keras_attention import checkpoints
+from keras_attention.checkpoints.arguments import deserialize_arguments
+from keras_attention.checkpoints.arguments import remember_arguments
+from keras_attention.checkpoints.arguments import serialize_arguments
+from keras_attention.checkpoints.files import check_replaceable
+from keras_attention.checkpoints.presets import check_presets
+from keras_attention.checkpoints.presets import collect_presets
+from keras_attention.checkpoints.presets import find_class
+from keras_attention.checkpoints.presets import find_folder
+from keras_attention.checkpoints.presets import preset_arguments
+from keras_attention.checkpoints.state import freeze_layers
+from keras_attention.checkpoints.state import frozen_layers
+from keras_attention.checkpoints.state import load_random_states
+from keras_attention.checkpoints.state import save_random_states
+from keras_attention.checkpoints.state import skip_without_files
+
+# Every application, in the order of definition.
+CLASSES = []
+
+
+class Application(keras.Model):
+    """A ready model: built from plain arguments, found by name, saved to a folder.
+
+    Abstract: the models of `keras_attention.applications` derive from it, and from no
+    other application. Each is built functionally in its `__init__`, so `summary`,
+    `compile`, `fit`, `.keras` files and cutting at a layer are Keras's own. All its
+    arguments are passed by name. This base adds:
+
+    - `get_config` returns the arguments as they were when the model was built. An
+      unknown argument is refused, with the known name that is nearest.
+    - Every application takes `dtype`, the policy of all its layers, by default the
+      global one.
+    - `presets`, `from_preset` and `save_to_preset`.
+    - A `.keras` file also says what is frozen and where the random numbers stand, so a
+      loaded model trains on as if it had never stopped.
+
+    A subclass may set:
+
+    - `presets_table`: dict from a name to a dict with a `description`, arguments, and
+      the hub id of published `weights` if there are any.
+    - `heads`: dict from an argument to the path of the layer that is new, not loaded,
+      where `from_preset` gets another value for this argument.
+    - `save_assets` and `load_assets`, for files such as a vocabulary, which `.keras`
+      files hold too.
+
+    Args:
+        inputs: The `keras.Input`, or a list or dict of them.
+        outputs: What the layers make of them.
+        name: Name of the model.
+
+    Example:
+
+    >>> class Doubling(Application):
+    ...     def __init__(self, *, units=3, name=None):
+    ...         inputs = keras.Input((units,))
+    ...         outputs = keras.layers.Dense(2 * units)(inputs)
+    ...         super().__init__(inputs, outputs, name=name)
+    >>> Doubling(units=4).output_shape
+    (None, 8)
+    >>> Doubling(unit=4)
+    Traceback (most recent call last):
+        ...
+    TypeError: Doubling.__init__() got an unexpected keyword argument 'unit': did you
+    mean `units`? Its arguments are: dtype, name, units.
+    """
+
+    presets_table = {}
+    heads = {}
+
+    def __init_subclass__(cls, **kwargs):
+        super().__init_subclass__(**kwargs)
+        _check_parents(cls)
+        remember_arguments(cls)
+        check_presets(cls)
+        skip_without_files(cls)
+        CLASSES.append(cls)
+
+    def __init__(self, inputs, outputs, name=None):
+        if type(self) is Application:
+            raise TypeError(
+                "`Application` is abstract. Build one of the models of "
+                "`keras_attention.applications`, or derive a class from it."
+            )
+        super().__init__(inputs, outputs, name=name)
+
+    def _remember(self, arguments):
+        self._arguments = arguments
+        self._frozen_at_first = frozen_layers(self)
+
+    # What Keras calls to save and to load.
+
+    def get_config(self):
+        config = serialize_arguments(self._arguments)
+        config["name"] = self.name
+        frozen = frozen_layers(self)
+        if frozen != self._frozen_at_first:
+            config["frozen_layers"] = frozen
+        return config
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        config = keras.saving.deserialize_keras_object(config, custom_objects)
+        frozen = config.pop("frozen_layers", None)
+        model = cls(**config)
+        if frozen is not None:
+            freeze_layers(model, frozen)
+        return model
+
+    def save_own_variables(self, store):
+        super().save_own_variables(store)
+        save_random_states(self, store)
+
+    def load_own_variables(self, store):
+        super().load_own_variables(load_random_states(self, store))
+
+    def save_assets(self, folder):
+        """Writes the files a model has besides its weights, such as a vocabulary.
+
+        Args:
+            folder: An existing folder.
+        """
+
+    def load_assets(self, folder, config=None):
+        """Reads what `save_assets` wrote. Not called where it wrote nothing.
+
+        Args:
+            folder: The folder with the files.
+            config: What `config.json` holds, or None in a `.keras` file.
+        """
+
+    # Presets: a table in the class, a folder, a repository of the hub.
+
+    @classmethod
+    def presets(cls):
+        """The presets of this class; `Application.presets()` has those of all classes.
+
+        Returns:
+            Dict from name to description.
+        """
+        presets = collect_presets(_classes(cls))
+        return {name: entry["description"] for name, (_, entry) in presets.items()}
+
+    @classmethod
+    def from_preset(cls, preset, *, load_weights=None, **overrides):
+        """Builds a model from its name, from a folder or from the hub.
+
+        A name of `presets()` is an architecture, as in the table of a paper: its
+        weights are random, unless the table names published ones. Trained weights come
+        from folders and from the hub. Precision is no part of a preset: it is the
+        global dtype policy, or `dtype`.
+
+        Args:
+            preset: A name of `presets()`; a folder that `save_to_preset` wrote; or
+                `hf://owner/name`, `hf://owner/name@revision`.
+            load_weights: True loads weights, or fails where there are none. False
+                leaves them random. By default they are loaded if there are any.
+            **overrides: Arguments of the constructor that replace those of the preset.
+                Where one makes another head, as `num_classes` does, the head is new and
+                the rest is loaded.
+
+        Returns:
+            A model.
+
+        Raises:
+            ValueError: There is no such preset, it is damaged or of another class, or
+                its weights do not fit. No weight is loaded then.
+        """
+        presets = collect_presets(_classes(cls))
+        if isinstance(preset, str) and preset in presets:
+            model_class, entry = presets[preset]
+            if "weights" in entry and load_weights is not False:
+                return model_class.from_preset(entry["weights"], **overrides)
+            arguments = preset_arguments(preset, entry, load_weights)
+            return model_class(**{**arguments, **overrides})
+        load_weights = load_weights is not False
+        folder = find_folder(preset, cls, presets, load_weights)
+        config = checkpoints.read_config(folder)
+        model_class = find_class(config, folder, CLASSES, cls)
+        saved = deserialize_arguments(model_class, config, folder)
+        model = model_class(**{**saved, **overrides})
+        if load_weights:
+            new = [
+                layer
+                for key, layer in model.heads.items()
+                if key in overrides and overrides[key] != saved.get(key)
+            ]
+            checkpoints.load_weights(model, folder, config, skip=new)
+        if config["assets"]:
+            model.load_assets(folder, config)
+        return model
+
+    def save_to_preset(self, folder, *, overwrite=False):
+        """Writes the model into a folder that `from_preset` reads.
+
+        The folder gets `config.json`, `model.safetensors` and what `save_assets`
+        writes: all of them or, whatever goes wrong, none. Earlier files of the same
+        class are replaced. Use `save` and a `.keras` file to go on training.
+
+        Args:
+            folder: Name of the folder, made if it is missing.
+            overwrite: Whether to replace a checkpoint of another class, too.
+
+        Raises:
+            ValueError: The folder holds a checkpoint of another class.
+        """
+        folder = pathlib.Path(folder).expanduser()
+        class_name = keras.saving.get_registered_name(type(self))
+        if not overwrite:
+            check_replaceable(folder, class_name)
+        arguments = serialize_arguments(self._arguments)
+        arguments.pop("dtype")
+        if arguments["name"] is None:
+            del arguments["name"]
+        versions = {
+            "keras_attention": keras_attention.__version__,
+            "keras": keras.__version__,
+        }
+        with checkpoints.replace_files(folder) as new:
+            self.save_assets(new)
+            config = checkpoints.write_config(new, class_name, arguments, **versions)
+            checkpoints.save_weights(self, new, config)
+
+
+def presets():
+    """The presets of all applications.
+
+    Returns:
+        Dict from name to description.
+
+    Example:
+
+    >>> isinstance(presets(), dict)
+    True
+    """
+    return Application.presets()
+
+
+def from_preset(preset, *, load_weights=None, **overrides):
+    """Builds a model of whichever class a preset is of.
+
+    Args:
+        preset: A name of `presets()`, a folder, or `hf://owner/name`.
+        load_weights: Whether to load weights, by default if there are any.
+        **overrides: Arguments of the constructor that replace those of the preset.
+
+    Returns:
+        A model, as `Application.from_preset` of its class builds it.
+
+    Example:
+
+    >>> from_preset("./my_model")
+    Traceback (most recent call last):
+        ...
+    ValueError: './my_model' is neither a preset of Application nor a folder...
+    """
+    return Application.from_preset(preset, load_weights=load_weights, **overrides)
+
+
+def _check_parents(cls):
+    parents = [b for b in cls.__mro__[1:] if issubclass(b, Application)]
+    if parents != [Application]:
+        raise TypeError(
+            f"{cls.__name__} derives from the application {parents[0].__name__}. An "
+            "application derives from `Application` alone: share layers and functions, "
+            "not classes."
+        )
+
+
+def _classes(cls):
+    return CLASSES if cls is Application else [cls]

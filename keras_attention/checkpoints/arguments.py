@@ -1,0 +1,164 @@
+"""The arguments of a constructor: bound, remembered and written down."""
+
+import contextlib
+import difflib
+import functools
+import inspect
+import types
+
+import keras
+import numpy as np
+
+
+def remember_arguments(cls):
+    """Gives a model class an `__init__` that passes its arguments to `_remember`.
+
+    They are passed on as they were when `__init__` was called, once it is done, in a
+    dict that nobody can change. A further argument, `dtype`,
+    is the policy of all layers that `__init__` makes, by default the global one;
+    unless `__init__` has a `dtype` of its own.
+
+    Args:
+        cls: A subclass of `keras.Model` whose `__init__` takes keyword arguments only,
+            among them `name`.
+
+    Raises:
+        TypeError: An argument can be passed by position, or there is no `name`.
+
+    Example:
+
+    >>> class Doubling(keras.Model):
+    ...     def __init__(self, *, units=3, name=None):
+    ...         inputs = keras.Input((units,))
+    ...         outputs = keras.layers.Dense(2 * units)(inputs)
+    ...         super().__init__(inputs, outputs, name=name)
+    ...     def _remember(self, arguments):
+    ...         print(arguments)
+    >>> remember_arguments(Doubling)
+    >>> model = Doubling(units=4)
+    {'units': 4, 'name': None, 'dtype': 'float32'}
+    """
+    init = cls.__init__
+    signature = inspect.signature(init)
+    this, *parameters = signature.parameters.values()
+    for parameter in parameters:
+        if parameter.kind is not inspect.Parameter.KEYWORD_ONLY:
+            raise TypeError(
+                f"{cls.__name__}.__init__() must take all its arguments by name and "
+                f"none unnamed: write `self, *, ...`. Received: `{parameter}`."
+            )
+    if "name" not in signature.parameters:
+        raise TypeError(
+            f"{cls.__name__}.__init__() must take `name=None` and pass it on: "
+            "`super().__init__(inputs, outputs, name=name)`."
+        )
+    has_dtype = "dtype" in signature.parameters
+    if not has_dtype:
+        dtype = inspect.Parameter("dtype", inspect.Parameter.KEYWORD_ONLY, default=None)
+        parameters.append(dtype)
+    signature = signature.replace(parameters=[this, *parameters])
+
+    @functools.wraps(init)
+    def remembering_init(self, *args, **kwargs):
+        arguments = bind(cls, signature, self, *args, **kwargs)
+        if has_dtype:
+            init(self, **kwargs)
+        else:
+            arguments["dtype"] = arguments["dtype"] or keras.config.dtype_policy().name
+            kwargs.pop("dtype", None)
+            with dtype_policy(arguments["dtype"]):
+                init(self, **kwargs)
+        # Not a dict: Keras would look for layers in it and count them twice.
+        self._remember(types.MappingProxyType(arguments))
+
+    remembering_init.__signature__ = signature
+    cls.__init__ = remembering_init
+
+
+def argument_names(cls):
+    """The names of the arguments of a class, in alphabetical order."""
+    return sorted(list(inspect.signature(cls.__init__).parameters)[1:])
+
+
+def bind(cls, signature, self, *args, **kwargs):
+    """The arguments by name, with defaults, copied; or an error that helps."""
+    for name in kwargs:
+        if name not in signature.parameters:
+            near = difflib.get_close_matches(name, argument_names(cls), n=1)
+            raise TypeError(
+                f"{cls.__name__}.__init__() got an unexpected keyword argument {name!r}"
+                + (f": did you mean `{near[0]}`?" if near else ".")
+                + f" Its arguments are: {', '.join(argument_names(cls))}."
+            )
+    try:
+        bound = signature.bind(self, *args, **kwargs)
+    except TypeError as error:
+        raise TypeError(
+            f"{cls.__name__}.__init__(): {error}. Pass arguments by name. They are: "
+            f"{', '.join(argument_names(cls))}."
+        ) from None
+    bound.apply_defaults()
+    return {name: copied(value) for name, value in list(bound.arguments.items())[1:]}
+
+
+def copied(value):
+    """A value that no longer changes with what was passed. Tuples become lists.
+
+    JSON knows no tuples, so an argument is the same before and after it was saved.
+    """
+    if isinstance(value, list | tuple):
+        return [copied(item) for item in value]
+    if isinstance(value, dict):
+        return {key: copied(item) for key, item in value.items()}
+    return value.copy() if isinstance(value, np.ndarray) else value
+
+
+def serialize_arguments(value):
+    """Arguments as JSON can hold them: Keras objects as Keras serializes them.
+
+    A model among the arguments is written without what `compile` gave it.
+    """
+    if isinstance(value, list):
+        return [serialize_arguments(item) for item in value]
+    if isinstance(value, dict | types.MappingProxyType):
+        return {key: serialize_arguments(item) for key, item in value.items()}
+    value = keras.saving.serialize_keras_object(value)
+    if isinstance(value, dict):
+        value.pop("compile_config", None)
+    return value
+
+
+def deserialize_arguments(cls, config, folder):
+    """The arguments that a `config.json` holds, for the constructor of its class.
+
+    Args:
+        cls: The class.
+        config: What `read_config` gave.
+        folder: Where it was read.
+
+    Returns:
+        Dict.
+
+    Raises:
+        ValueError: The class has no such argument.
+    """
+    names = argument_names(cls)
+    unknown = sorted(config["arguments"].keys() - set(names))
+    if unknown:
+        raise ValueError(
+            f"{folder} holds arguments that {cls.__name__} does not have: "
+            f"{', '.join(unknown)}. It has: {', '.join(names)}. Versions that wrote "
+            f"it: {config['versions']}."
+        )
+    return keras.saving.deserialize_keras_object(config["arguments"])
+
+
+@contextlib.contextmanager
+def dtype_policy(policy):
+    """The global dtype policy, for a while."""
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(policy)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)

@@ -1,0 +1,240 @@
+"""The files of one checkpoint: `config.json`, and a set of files replaced as one."""
+
+import contextlib
+import json
+import os
+import pathlib
+import shutil
+import time
+import uuid
+
+CONFIG = "config.json"
+WEIGHTS = "model.safetensors"
+
+# A set of files is written into a hidden folder SAVING, which gets the name READY once
+# all of them are there: from then on the new set counts. Only then they are moved to
+# their places, one by one.
+SAVING = ".saving-"
+READY = ".ready-"
+
+# A folder SAVING that nobody wrote to for so long was left by a process that died.
+LEFTOVER_SECONDS = 3600
+
+
+@contextlib.contextmanager
+def replace_files(folder):
+    """Replaces a set of files in a folder: all of them, or none.
+
+    The files are written into a hidden folder inside `folder` and moved once all are
+    complete. Whatever ends the process before, the old files stay as they are. If it
+    ends between two moves, `finish_replacing` does the moves that are left: the next
+    `replace_files` calls it, and so must everyone who reads. A file of `folder` that
+    has no successor stays.
+
+    One process at a time may replace the files of a folder.
+
+    Args:
+        folder: Where the files go, made if it is missing.
+
+    Yields:
+        A `pathlib.Path`, the empty folder to write the new files into.
+
+    Example:
+
+    >>> import tempfile
+    >>> folder = pathlib.Path(tempfile.mkdtemp())
+    >>> with replace_files(folder) as new:
+    ...     size = (new / "a.txt").write_text("one")
+    ...     size = (new / "b.txt").write_text("two")
+    >>> sorted(path.name for path in folder.iterdir())
+    ['a.txt', 'b.txt']
+    """
+    folder = pathlib.Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    finish_replacing(folder)
+    remove_leftovers(folder)
+    name = f"{time.time_ns()}-{uuid.uuid4().hex}"
+    saving = folder / f"{SAVING}{name}"
+    saving.mkdir()
+    try:
+        yield saving
+        for path in files_in(saving):
+            sync(saving / path)
+        os.rename(saving, folder / f"{READY}{name}")
+    except BaseException:
+        shutil.rmtree(saving, ignore_errors=True)
+        raise
+    sync(folder)
+    finish_replacing(folder)
+
+
+def finish_replacing(folder):
+    """Does the moves that a process which ended in `replace_files` left undone.
+
+    Without such moves nothing is done, and `folder` may be read-only or missing.
+
+    Args:
+        folder: Where the files go.
+
+    Raises:
+        ValueError: There are moves to do, and the folder cannot be written to.
+
+    Example:
+
+    >>> finish_replacing("there_is_no_such_folder")
+    """
+    folder = pathlib.Path(folder)
+    for ready in sorted(folder.glob(f"{READY}*")):
+        try:
+            for path in files_in(ready):
+                (folder / path).parent.mkdir(parents=True, exist_ok=True)
+                with contextlib.suppress(FileNotFoundError):  # another process did it
+                    os.replace(ready / path, folder / path)
+        except OSError as error:
+            raise ValueError(
+                f"{folder} holds a save that was interrupted while its files were "
+                f"moved, and they cannot be moved now: {error}. All of them are "
+                f"complete. Make the folder writable, or move what is in {ready.name} "
+                "one folder up."
+            ) from error
+        sync(folder)
+        shutil.rmtree(ready, ignore_errors=True)
+
+
+def files_in(folder):
+    """The files below a folder, relative to it, in alphabetical order."""
+    return sorted(p.relative_to(folder) for p in folder.rglob("*") if p.is_file())
+
+
+def remove_leftovers(folder):
+    """Deletes what processes that died while they were writing left behind."""
+    for saving in folder.glob(f"{SAVING}*"):
+        with contextlib.suppress(FileNotFoundError):
+            touched = max(path.stat().st_mtime for path in [saving, *saving.rglob("*")])
+            if time.time() - touched > LEFTOVER_SECONDS:
+                shutil.rmtree(saving, ignore_errors=True)
+
+
+def sync(path):
+    """Waits until a file, or the list of files of a folder, is on the disk."""
+    if os.name == "posix":
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def write_config(folder, class_name, arguments, **versions):
+    """Writes `config.json`: what rebuilds a model. Every other file is there already.
+
+    Args:
+        folder: Where it goes, usually what `replace_files` yields.
+        class_name: What the model is.
+        arguments: What its constructor gets, as JSON can hold it.
+        **versions: The version of each library that wrote it.
+
+    Returns:
+        What `read_config` will give.
+
+    Example:
+
+    >>> import tempfile
+    >>> folder = tempfile.mkdtemp()
+    >>> config = write_config(folder, "Doubling", {"units": 4}, keras="3.15.1")
+    >>> config["assets"]
+    []
+    """
+    folder = pathlib.Path(folder)
+    assets = [path.as_posix() for path in files_in(folder) if path.name != WEIGHTS]
+    config = {
+        "class_name": class_name,
+        "arguments": arguments,
+        "assets": assets,
+        "versions": versions,
+    }
+    text = json.dumps(config, indent=2, ensure_ascii=False)
+    (folder / CONFIG).write_text(text + "\n", encoding="utf-8")
+    return config
+
+
+def read_config(folder):
+    """Reads `config.json`, after finishing a save that was interrupted.
+
+    Args:
+        folder: Folder of a checkpoint.
+
+    Returns:
+        Dict with the keys `class_name`, `arguments`, `assets` and `versions`.
+
+    Raises:
+        ValueError: There is no such folder or file, or `write_config` did not write it.
+
+    Example:
+
+    >>> import tempfile
+    >>> folder = tempfile.mkdtemp()
+    >>> config = write_config(folder, "Doubling", {"units": 4}, keras="3.15.1")
+    >>> read_config(folder)["arguments"]
+    {'units': 4}
+    """
+    folder = pathlib.Path(folder)
+    if folder.is_file():
+        raise ValueError(
+            f"Expected the folder of a checkpoint. Received a file: {folder}. Load a "
+            "`.keras` file with `keras.saving.load_model`."
+        )
+    if not folder.is_dir():
+        raise ValueError(f"There is no folder {folder}. Expected one with {CONFIG}.")
+    finish_replacing(folder)
+    path = folder / CONFIG
+    if not path.is_file():
+        found = ", ".join(sorted(p.name for p in folder.iterdir())) or "nothing"
+        raise ValueError(
+            f"There is no {CONFIG} in {folder}. Expected the folder of a checkpoint. "
+            f"Found: {found}."
+        )
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(
+            f"{path} is not JSON: {error}. Copy or save the checkpoint again."
+        ) from error
+    keys = ("class_name", "arguments", "assets", "versions")
+    if not isinstance(config, dict) or not config.keys() >= set(keys):
+        found = ", ".join(config) if isinstance(config, dict) else repr(config)
+        raise ValueError(
+            f"{path} is not a config of this library, which holds {', '.join(keys)}. "
+            f"Received: {found or 'nothing'}."
+        )
+    return config
+
+
+def check_replaceable(folder, class_name):
+    """Refuses a folder that holds a checkpoint of anything else.
+
+    Args:
+        folder: Folder to write to. It may be missing.
+        class_name: What is to be written.
+
+    Raises:
+        ValueError: Something else is there.
+    """
+    folder = pathlib.Path(folder)
+    if folder.exists() and not folder.is_dir():
+        raise ValueError(
+            f"A checkpoint is a folder. Received the name of a file: {folder}."
+        )
+    finish_replacing(folder)
+    files = [name for name in (CONFIG, WEIGHTS) if (folder / name).exists()]
+    if not files:
+        return
+    try:
+        owner = read_config(folder)["class_name"]
+    except ValueError:
+        owner = f"something else ({', '.join(files)})"
+    if owner != class_name:
+        raise ValueError(
+            f"{folder} holds {owner}, so {class_name} is not written there. Choose "
+            "another folder, or pass `overwrite=True` to replace it."
+        )

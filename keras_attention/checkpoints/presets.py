@@ -1,0 +1,127 @@
+"""What the name of a preset stands for: an architecture in a table, or a folder."""
+
+import difflib
+import pathlib
+
+import keras
+
+from keras_attention.checkpoints.arguments import argument_names
+from keras_attention.checkpoints.hub import download
+from keras_attention.checkpoints.hub import is_hub_id
+
+# Keys of a preset that are no arguments: one sentence, and where its weights are.
+DESCRIPTION = "description"
+WEIGHTS_FROM = "weights"
+
+
+def check_presets(cls):
+    """Refuses a `presets_table` with unknown arguments or without descriptions.
+
+    Args:
+        cls: A class with a `presets_table`.
+
+    Raises:
+        TypeError: A preset is not complete, or holds more than it may.
+    """
+    known = {DESCRIPTION, WEIGHTS_FROM, *argument_names(cls)}
+    for name, preset in cls.presets_table.items():
+        unknown = sorted(preset.keys() - known)
+        if unknown or DESCRIPTION not in preset:
+            raise TypeError(
+                f"The preset {name!r} of {cls.__name__} must hold a `{DESCRIPTION}`, "
+                f"and arguments. Received: {', '.join(preset) or 'nothing'}. Unknown "
+                f"arguments: {', '.join(unknown) or 'none'}."
+            )
+
+
+def collect_presets(classes):
+    """The presets of some classes: dict from name to class and entry."""
+    return {
+        name: (cls, preset)
+        for cls in classes
+        for name, preset in cls.presets_table.items()
+    }
+
+
+def preset_arguments(name, preset, load_weights):
+    """What a preset of a table gives to the constructor.
+
+    Args:
+        name: Name of the preset.
+        preset: Its entry in the table.
+        load_weights: True where the user asked for weights.
+
+    Returns:
+        Dict.
+
+    Raises:
+        ValueError: Weights are asked for. The table has none for this preset, or
+            `from_preset` would have gone there.
+    """
+    if load_weights:
+        raise ValueError(
+            f"{name!r} is an architecture without published weights. Leave out "
+            "`load_weights` for random ones, or pass a folder or hf://owner/name for "
+            "trained ones."
+        )
+    return {k: v for k, v in preset.items() if k not in (DESCRIPTION, WEIGHTS_FROM)}
+
+
+def find_folder(preset, cls, presets, weights):
+    """The folder of a preset that is not in a table, downloaded if it is on the hub.
+
+    Args:
+        preset: Folder or hub id.
+        cls: Where it was asked for.
+        presets: Names of the presets of `cls`.
+        weights: Whether the weights are needed.
+
+    Returns:
+        A `pathlib.Path`.
+
+    Raises:
+        ValueError: There is no such folder.
+    """
+    if is_hub_id(preset):
+        return download(preset, weights=weights)
+    folder = pathlib.Path(preset).expanduser()
+    if not folder.exists():
+        near = difflib.get_close_matches(str(preset), presets, n=3)
+        raise ValueError(
+            f"{str(preset)!r} is neither a preset of {cls.__name__} nor a folder. "
+            + (f"Did you mean {' or '.join(map(repr, near))}? " if near else "")
+            + f"`{cls.__name__}.presets()` lists the presets. A repository of the hub "
+            "is written hf://owner/name."
+        )
+    return folder
+
+
+def find_class(config, folder, classes, cls):
+    """The class of the model in a folder.
+
+    Args:
+        config: What `read_config` gave.
+        folder: Where it was read.
+        classes: All classes that there are.
+        cls: The class to expect, or the base of all of them.
+
+    Returns:
+        One of `classes`.
+
+    Raises:
+        ValueError: It is none of `classes`, or not `cls`.
+    """
+    # A class defined twice, as in a notebook, is the later one.
+    known = {keras.saving.get_registered_name(known): known for known in classes}
+    found = config["class_name"]
+    if found not in known:
+        raise ValueError(
+            f"{folder} holds {found}, which is not known here. Import the module that "
+            f"defines it. Versions that wrote it: {config['versions']}."
+        )
+    if not issubclass(known[found], cls):
+        raise ValueError(
+            f"{folder} holds {found}, not {cls.__name__}. Load it with "
+            f"`{known[found].__name__}.from_preset` or `applications.from_preset`."
+        )
+    return known[found]

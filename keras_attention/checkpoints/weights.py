@@ -1,0 +1,270 @@
+"""The weights of a model: their names, and the safetensors file that holds them."""
+
+import hashlib
+import json
+import pathlib
+import re
+
+import keras
+import numpy as np
+
+from keras_attention.checkpoints.files import CONFIG
+from keras_attention.checkpoints.files import WEIGHTS
+from keras_attention.preprocessing.files import import_package
+
+# How many names an error message lists before it only counts.
+LISTED = 5
+
+
+def named_layers(layer):
+    """A layer and all layers inside it, by their place.
+
+    A path is made of layer names, as in `encoder/block_0/attention`. A name that Keras
+    made up ends in a number that counts all layers of the process, `dense_7`; here it
+    counts from the first such layer in the same parent: `dense`, `dense_1`. So two
+    models of the same constructor have the same paths, and no path is there twice.
+    Names that count from 0, `block_0`, stay as they are.
+
+    Args:
+        layer: A layer or a model that is built.
+
+    Returns:
+        Dict from path to layer. `layer` itself is first, with the path `""`; parents
+        come before what is inside them. A layer that stands in two places has the path
+        of the first.
+
+    Example:
+
+    >>> model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
+    >>> list(named_layers(model))
+    ['', 'dense']
+    """
+    layers = {"": layer}
+    _collect(layer, "", layers, seen={id(layer)})
+    return layers
+
+
+def _collect(parent, path, layers, seen):
+    children = _children(parent)
+    for name, child in zip(_stable_names(children), children, strict=True):
+        if id(child) not in seen:
+            seen.add(id(child))
+            layers[path + name] = child
+            _collect(child, f"{path}{name}/", layers, seen)
+
+
+def named_weights(model):
+    """The weights of a model by the path of their layer and their own name.
+
+    Random states and metrics are not weights.
+
+    Args:
+        model: A layer or a model that is built.
+
+    Returns:
+        Dict from name to variable. A weight that two layers share is there once.
+
+    Example:
+
+    >>> model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
+    >>> {name: tuple(w.shape) for name, w in named_weights(model).items()}
+    {'dense/kernel': (3, 2), 'dense/bias': (2,)}
+    """
+    weights = {}
+    seen = set()
+    for path, layer in named_layers(model).items():
+        inside = {id(w) for child in _children(layer) for w in child.weights}
+        own = [w for w in layer.weights if id(w) not in inside | seen]
+        seen.update(id(w) for w in own)
+        for name, weight in zip(_stable_names(own), own, strict=True):
+            weights[f"{path}/{name}" if path else name] = weight
+    return weights
+
+
+def _children(layer):
+    children = layer._flatten_layers(include_self=False, recursive=False)
+    return [c for c in children if not isinstance(c, keras.layers.InputLayer)]
+
+
+def _stable_names(things):
+    """Distinct names of layers or variables that do not count the process's objects."""
+    numbers = {}  # stem: the numbers that Keras gave
+    for thing in things:
+        stem, number = _made_up(thing)
+        numbers.setdefault(stem, []).append(number)
+    names = []
+    for thing in things:
+        name = thing.name
+        stem, number = _made_up(thing)
+        if stem is not None and f"{stem}_0" not in [other.name for other in things]:
+            place = sorted(numbers[stem]).index(number)
+            name = f"{stem}_{place}" if place else stem
+        number = 1
+        distinct = name
+        while distinct in names:
+            distinct = f"{name}_{number}"
+            number += 1
+        names.append(distinct)
+    return names
+
+
+def _made_up(thing):
+    """`("dense", 7)` for a `Dense` named `dense_7`, else `(None, None)`.
+
+    Keras writes a class name in small letters with underscores, and adds a number from
+    the second on. `Bidirectional` puts `forward_` and `backward_` before.
+    """
+    counted = re.fullmatch(r"(.+)_([1-9][0-9]*)", thing.name)
+    for stem, number in ((thing.name, 0), *([counted.groups()] if counted else [])):
+        bare = re.sub("^(forward|backward)_", "", stem)
+        if _letters(bare) == _letters(type(thing).__name__):
+            return stem, int(number)
+    return None, None
+
+
+def _letters(name):
+    return re.sub(r"[\W_]", "", name).lower()
+
+
+def save_weights(model, folder, config):
+    """Writes `model.safetensors`: the weights of a model, by `named_weights`.
+
+    Args:
+        model: A layer or a model that is built.
+        folder: Where it goes, usually what `replace_files` yields.
+        config: What `write_config` gave. Its fingerprint goes into the file.
+
+    Example:
+
+    >>> import tempfile
+    >>> from keras_attention.checkpoints import write_config
+    >>> folder = tempfile.mkdtemp()
+    >>> config = write_config(folder, "Doubling", {"units": 4})
+    >>> model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(8)])
+    >>> save_weights(model, folder, config)
+    """
+    safetensors = import_package(
+        "safetensors.numpy", "safetensors", "text", "Saving weights"
+    )
+    arrays = {
+        name: np.asarray(keras.ops.convert_to_numpy(weight), order="C")
+        for name, weight in named_weights(model).items()
+    }
+    metadata = {"config": fingerprint(config)}
+    safetensors.save_file(arrays, pathlib.Path(folder) / WEIGHTS, metadata)
+
+
+def load_weights(model, folder, config, skip=()):
+    """Reads `model.safetensors` into the weights of a model.
+
+    The names, shapes and types of all tensors are compared before the first weight
+    changes. Then one tensor at a time is read, and converted to the type of its weight.
+
+    Args:
+        model: A layer or a model that is built.
+        folder: Folder of a checkpoint.
+        config: What `read_config` gave.
+        skip: Paths of layers whose weights stay as they are.
+
+    Raises:
+        ValueError: The file is missing or damaged, belongs to another config, or does
+            not fit the model.
+
+    Example:
+
+    >>> import tempfile
+    >>> from keras_attention.checkpoints import write_config
+    >>> folder = tempfile.mkdtemp()
+    >>> config = write_config(folder, "Doubling", {"units": 4})
+    >>> model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(8)])
+    >>> save_weights(model, folder, config)
+    >>> load_weights(model, folder, config)
+    """
+    path = pathlib.Path(folder) / WEIGHTS
+    with _open(path) as file:
+        written_for = (file.metadata() or {}).get("config", fingerprint(config))
+        if written_for != fingerprint(config):
+            raise ValueError(
+                f"{path} was saved with another {CONFIG} than the one beside it, as a "
+                "copy that was interrupted leaves it. Copy or save the whole folder "
+                f"again. To change an argument, leave {CONFIG} as it was and pass the "
+                "argument to `from_preset`."
+            )
+        skipped = tuple(f"{layer}/" for layer in skip)
+        weights = named_weights(model)
+        weights = {k: w for k, w in weights.items() if not k.startswith(skipped)}
+        tensors = [name for name in file.keys() if not name.startswith(skipped)]
+        _check_fit(model, path, file, weights, tensors)
+        for name, weight in weights.items():
+            weight.assign(file.get_tensor(name))
+
+
+def fingerprint(config):
+    """A short text that changes with the class and with each argument.
+
+    Example:
+
+    >>> one = fingerprint({"class_name": "Doubling", "arguments": {"units": 4}})
+    >>> two = fingerprint({"class_name": "Doubling", "arguments": {"units": 5}})
+    >>> one == two
+    False
+    """
+    text = json.dumps([config["class_name"], config["arguments"]], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _open(path):
+    safetensors = import_package(
+        "safetensors", "safetensors", "text", "Loading weights"
+    )
+    if not path.is_file():
+        raise ValueError(
+            f"There is no {path.name} in {path.parent}. Pass `load_weights=False` for "
+            "the architecture alone."
+        )
+    try:
+        return safetensors.safe_open(path, framework="np")
+    except safetensors.SafetensorError as error:
+        raise ValueError(
+            f"{path} is damaged: {error}. It has {path.stat().st_size} bytes; a copy "
+            "or a download that was cut short leaves such a file. Get it again."
+        ) from error
+
+
+def _check_fit(model, path, file, weights, found):
+    faults = []
+    missing = [name for name in weights if name not in found]
+    surplus = [name for name in found if name not in weights]
+    if missing:
+        faults.append(f"{len(missing)} missing ({_listed(missing)})")
+    if surplus:
+        faults.append(f"{len(surplus)} unknown to the model ({_listed(surplus)})")
+    shapes, types = [], []
+    for name in sorted(weights.keys() & set(found)):
+        tensor, weight = file.get_slice(name), weights[name]
+        if tuple(tensor.get_shape()) != tuple(weight.shape):
+            shapes.append(
+                f"{name} {tuple(tensor.get_shape())}, expected {tuple(weight.shape)}"
+            )
+        elif _is_float(tensor.get_dtype()) != _is_float(weight.dtype):
+            types.append(f"{name} {tensor.get_dtype()}, expected {weight.dtype}")
+    if shapes:
+        faults.append(f"{len(shapes)} of another shape ({_listed(shapes)})")
+    if types:
+        faults.append(f"{len(types)} of another type ({_listed(types)})")
+    if faults:
+        raise ValueError(
+            f"{path} does not fit {type(model).__name__} {model.name!r}, which has "
+            f"{len(weights)} weights. Of the {len(found)} tensors: {'; '.join(faults)}."
+            " Nothing was loaded."
+        )
+
+
+def _is_float(dtype):
+    """`BF16`, `F32`, `float32`, but not `I64`, `uint8`, `BOOL`."""
+    return dtype.lower().startswith(("f", "bf"))
+
+
+def _listed(names):
+    rest = len(names) - LISTED
+    return ", ".join(names[:LISTED]) + (f", and {rest} more" if rest > 0 else "")
