@@ -52,6 +52,15 @@ def load_captions(path, format=None, images=None, skip_missing=False):
         ValueError: The file is broken or in none of these formats, a caption is
             empty, or a picture is missing.
         FileNotFoundError: There is no such file.
+
+    Example:
+
+    >>> import pathlib
+    >>> pathlib.Path("cat.jpg").touch()
+    >>> rows = ["image,caption", "cat.jpg,A cat", "cat.jpg,A black cat"]
+    >>> _ = pathlib.Path("captions.csv").write_text("\\n".join(rows))
+    >>> load_captions("captions.csv")
+    [('cat.jpg', ['A cat', 'A black cat'])]
     """
     if format is not None and format not in FORMATS:
         raise ValueError(
@@ -229,10 +238,10 @@ def find_pictures(captions, folder, path, skip_missing):
         else:
             missing.append(name)
     if missing and not (skip_missing and records):
-        first = ", ".join([*map(repr, missing[:3]), *["..."] * (len(missing) > 3)])
+        first = ", ".join(map(repr, missing[:3]))
         raise ValueError(
             f"{len(missing)} of the {len(captions)} pictures that '{path}' names are "
-            f"not in the folder '{folder}': {first}. "
+            f"not in the folder '{folder}', such as {first}. "
             "Name their folder in `images`, or leave them out with skip_missing=True."
         )
     return records
@@ -315,7 +324,7 @@ class CaptionDataset(keras.utils.PyDataset):
         self.image_size = check_image_size(image_size)
         self.batch_size, self.fit = batch_size, fit
         self.shuffle, self.seed, self.epoch = shuffle, seed, 0
-        self.order = self.draw_order()
+        self.order = self._draw_order()
 
     def __len__(self):
         return math.ceil(len(self.order) / self.batch_size)
@@ -335,9 +344,9 @@ class CaptionDataset(keras.utils.PyDataset):
 
     def on_epoch_end(self):
         self.epoch += 1
-        self.order = self.draw_order()
+        self.order = self._draw_order()
 
-    def draw_order(self):
+    def _draw_order(self):
         order = np.arange(len(self.token_ids))
         if self.shuffle:
             np.random.default_rng((self.seed, self.epoch)).shuffle(order)

