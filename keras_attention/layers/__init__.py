@@ -3,6 +3,9 @@
 from keras_attention.layers.additive_attention import (
     AdditiveAttention as AdditiveAttention,
 )
+from keras_attention.layers.attention_caption_decoder import (
+    AttentionCaptionDecoder as AttentionCaptionDecoder,
+)
 from keras_attention.layers.attention_pooling import (
     AttentionPooling as AttentionPooling,
 )
@@ -12,6 +15,7 @@ from keras_attention.layers.dot_product_attention import (
 )
 from keras_attention.layers.drop_path import DropPath as DropPath
 from keras_attention.layers.feed_forward import FeedForward as FeedForward
+from keras_attention.layers.grid_encoder import grid_encoder as grid_encoder
 from keras_attention.layers.layer_scale import LayerScale as LayerScale
 from keras_attention.layers.multi_head_attention import (
     MultiHeadAttention as MultiHeadAttention,
@@ -29,6 +33,9 @@ from keras_attention.layers.relative_position_bias import (
 )
 from keras_attention.layers.relative_position_bias import (
     RelativePositionBias2D as RelativePositionBias2D,
+)
+from keras_attention.layers.rnn_caption_decoder import (
+    RNNCaptionDecoder as RNNCaptionDecoder,
 )
 from keras_attention.layers.rotary_embedding import RotaryEmbedding as RotaryEmbedding
 from keras_attention.layers.scaled_dot_product import (
