@@ -1,5 +1,6 @@
 """The first page tells the truth: its code runs, its links lead somewhere."""
 
+import inspect
 import re
 
 import pytest
@@ -32,9 +33,14 @@ def test_the_commands_are_in_the_makefile():
 
 
 @pytest.mark.once
-def test_every_layer_is_in_the_table():
-    public = public_objects()
-    layers = {n.rpartition(".")[2] for n in public if ".layers." in n}
-    layers = {name for name in layers if name[0].isupper()}
-    listed = set(re.findall(r"^\| `([A-Z]\w+)` \|", README, re.MULTILINE))
-    assert layers <= listed
+@pytest.mark.parametrize("package", ["layers", "applications"])
+def test_every_layer_and_model_is_in_a_table(package):
+    rows = re.findall(r"^\| (`.*?) \|", README, re.MULTILINE)
+    listed = set(re.findall(r"`(\w+)`", " ".join(rows)))
+    prefix = f"keras_attention.{package}."
+    classes = {
+        name.removeprefix(prefix)
+        for name, value in public_objects().items()
+        if name.startswith(prefix) and inspect.isclass(value)
+    }
+    assert classes - {"Application"} - listed == set()
