@@ -54,6 +54,27 @@ def token_mask(mask):
     return mask if mask is not None and len(mask.shape) == 2 else None
 
 
+def build_once(layer, *shapes):
+    """Makes the weights of a part that may have been passed in with weights.
+
+    A layer read from a config has them already, if the layer written had.
+
+    Args:
+        layer: A layer.
+        *shapes: Shapes for its `build`.
+
+    Example:
+
+    >>> layer = keras.layers.Dense(3)
+    >>> build_once(layer, (2, 5))
+    >>> build_once(layer, (2, 5))
+    >>> tuple(layer.kernel.shape)
+    (5, 3)
+    """
+    if not layer.built:
+        layer.build(*shapes)
+
+
 def check_positive(**sizes):
     """Refuses a size that is not a positive integer.
 

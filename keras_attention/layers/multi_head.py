@@ -165,8 +165,11 @@ class MultiHead(AttentionLayer):
                 x = ops.matmul(inputs[same[0]], kernel if whole else kernel[:, part])
                 if bias is not None:
                     x = x + (bias if whole else bias[part])
-                borders = list(itertools.accumulate(columns))[:-1]
-                projected += ops.split(x, borders, axis=-1) if borders else [x]
+                ends = itertools.accumulate(columns)
+                projected += [
+                    x[..., last - size : last]
+                    for last, size in zip(ends, columns, strict=True)
+                ]
                 start = end
         return projected
 

@@ -1,6 +1,7 @@
 """Positions that join the tokens, learned or sinusoidal."""
 
 import keras
+import numpy as np
 from keras import ops
 
 from keras_attention.layers.base import BaseLayer
@@ -109,29 +110,45 @@ class PositionalEmbedding(BaseLayer):
         positions = ops.broadcast_to(positions, (batch_size, length, width))
         return ops.concatenate([inputs, positions], axis=-1)
 
-    def _positions(self, length, width):
-        is_longer = self._is_longer(length)
-        if self.kind == "learned":
-            if is_longer:
-                return _stretch(self.table, length)
-            return self.table[:length]
-        if is_longer:
-            step = self.max_length / length
-            length = [step * position for position in range(length)]
-        return sinusoidal_positions(length, width, layout=self.layout)
+    def compute_output_spec(self, inputs):
+        if inputs.shape[1] is not None:
+            return super().compute_output_spec(inputs)
+        # For an unknown length Keras would try one, which may be too long.
+        *shape, width = inputs.shape
+        if self.combine == "concatenate":
+            width += self.position_dim or width
+        return keras.KerasTensor((*shape, width), self.compute_dtype)
 
-    def _is_longer(self, length):
-        if self.max_length is None or not isinstance(length, int):
-            # Of a length known only at run time, the table has too few rows to be
-            # added to a longer sequence, and the framework says so.
-            return False
+    def _positions(self, length, width):
+        stretched = self._stretched_length(length)
+        if self.kind == "learned":
+            if stretched is None:
+                return self.table[:length]
+            return _stretch(self.table, stretched)[:length]
+        positions = length
+        if stretched is not None:
+            indices = (
+                np.arange(length) if isinstance(length, int) else ops.arange(length)
+            )
+            positions = indices * (self.max_length / stretched)
+        return sinusoidal_positions(positions, width, layout=self.layout)
+
+    def _stretched_length(self, length):
+        """The length that the positions are stretched to, or `None`."""
+        if self.max_length is None:
+            return None
+        if not isinstance(length, int):  # a tensor, known at run time (TensorFlow)
+            if self.longer == "interpolate":
+                return ops.maximum(length, self.max_length)
+            # Too short a table cannot be added to the sequence; the framework says so.
+            return None
         if length > self.max_length and self.longer == "error":
             raise ValueError(
                 f"The sequence has {length} tokens, but layer {self.name!r} has "
                 f"positions for max_length={self.max_length}. Cut the sequence, make "
                 'the layer longer, or stretch its positions with longer="interpolate".'
             )
-        return length > self.max_length
+        return length if length > self.max_length else None
 
 
 def _stretch(table, length):

@@ -8,10 +8,14 @@ from keras_attention.layers.base import check_rate
 from keras_attention.layers.drop_path import DropPath
 from keras_attention.layers.layer_scale import LayerScale
 
-NORMS = {
-    "layer_norm": keras.layers.LayerNormalization,
-    "rms_norm": keras.layers.RMSNormalization,
-}
+
+def _rms_norm(**options):
+    norm = keras.layers.RMSNormalization(**options)
+    norm.supports_masking = True  # Keras 3.15: it passes no mask on, and warns
+    return norm
+
+
+NORMS = {"layer_norm": keras.layers.LayerNormalization, "rms_norm": _rms_norm}
 NORM_ORDERS = ("pre", "post", "sandwich")
 
 

@@ -94,5 +94,10 @@ class TokenAndPositionEmbedding(BaseLayer):
             x = x * self.scale
         return self.position_embedding(x)
 
+    def compute_output_spec(self, token_ids):
+        shape = (*token_ids.shape, self.hidden_dim)
+        x = keras.KerasTensor(shape, self.compute_dtype)
+        return self.position_embedding.compute_output_spec(x)
+
     def compute_mask(self, token_ids, previous_mask=None):
         return keras.ops.not_equal(token_ids, 0) if self.mask_zero else previous_mask

@@ -2,6 +2,7 @@
 
 import keras
 
+from keras_attention.layers.base import build_once
 from keras_attention.layers.multi_head_attention import MultiHeadAttention
 from keras_attention.layers.multi_head_self_attention import MultiHeadSelfAttention
 from keras_attention.layers.transformer_block import TransformerBlock
@@ -126,18 +127,18 @@ class TransformerDecoderBlock(TransformerBlock):
         self.self_attention = self.attention or self.make_attention(
             MultiHeadSelfAttention, "self_attention", inputs_shape[-1]
         )
-        self.self_attention.build(inputs_shape)
+        build_once(self.self_attention, inputs_shape)
         self.self_attention_residual = self.make_residual("self_attention")
         self.self_attention_residual.build(inputs_shape)
         if self.use_cross_attention:
             self.reading = self.cross_attention or self.make_attention(
                 MultiHeadAttention, "cross_attention", inputs_shape[-1]
             )
-            self.reading.build(inputs_shape, encoder_outputs_shape)
+            build_once(self.reading, inputs_shape, encoder_outputs_shape)
             self.reading_residual = self.make_residual("cross_attention")
             self.reading_residual.build(inputs_shape)
         self.mlp = self.make_feed_forward()
-        self.mlp.build(inputs_shape)
+        build_once(self.mlp, inputs_shape)
         self.mlp_residual = self.make_residual("feed_forward")
         self.mlp_residual.build(inputs_shape)
         self.built = True

@@ -2,6 +2,7 @@
 
 import keras
 
+from keras_attention.layers.base import build_once
 from keras_attention.layers.multi_head_self_attention import MultiHeadSelfAttention
 from keras_attention.layers.transformer_block import TransformerBlock
 
@@ -74,7 +75,7 @@ class TransformerEncoderBlock(TransformerBlock):
             self.mlp,
             self.mlp_residual,
         ):
-            layer.build(inputs_shape)
+            build_once(layer, inputs_shape)
         self.built = True
 
     def call(

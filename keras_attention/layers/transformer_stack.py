@@ -4,6 +4,7 @@ import keras
 import numpy as np
 
 from keras_attention.layers.base import BaseLayer
+from keras_attention.layers.base import build_once
 from keras_attention.layers.base import check_positive
 from keras_attention.layers.base import check_rate
 from keras_attention.layers.base import token_mask
@@ -65,7 +66,7 @@ class TransformerStack(BaseLayer):
         if self.final_norm:
             self.norm.build(shapes[0])
         if self.position_bias is not None:
-            self.position_bias.build(shapes[0])
+            build_once(self.position_bias, shapes[0])
         self.built = True
 
     def run_blocks(self, x, *inputs, bias, return_attention_scores, **options):
