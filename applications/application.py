@@ -9,6 +9,7 @@ from keras_attention import checkpoints
 from keras_attention.checkpoints.arguments import deserialize_arguments
 from keras_attention.checkpoints.arguments import remember_arguments
 from keras_attention.checkpoints.arguments import serialize_arguments
+from keras_attention.checkpoints.files import check_assets
 from keras_attention.checkpoints.files import check_replaceable
 from keras_attention.checkpoints.presets import check_presets
 from keras_attention.checkpoints.presets import collect_presets
@@ -39,7 +40,8 @@ class Application(keras.Model):
       global one.
     - `presets`, `from_preset` and `save_to_preset`.
     - A `.keras` file also says what is frozen and where the random numbers stand, so a
-      loaded model trains on as if it had never stopped.
+      loaded model trains on as if it had never stopped. (On torch, dropout without a
+      `seed` draws from torch's global generator, which is no part of a model.)
 
     A subclass may set:
 
@@ -182,6 +184,7 @@ class Application(keras.Model):
         load_weights = load_weights is not False
         folder = find_folder(preset, cls, presets, load_weights)
         config = checkpoints.read_config(folder)
+        check_assets(folder, config)
         model_class = find_class(config, folder, CLASSES, cls)
         saved = deserialize_arguments(model_class, config, folder)
         model = model_class(**{**saved, **overrides})

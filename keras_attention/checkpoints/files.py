@@ -58,8 +58,8 @@ def replace_files(folder):
     saving.mkdir()
     try:
         yield saving
-        for path in files_in(saving):
-            sync(saving / path)
+        for path in [*saving.rglob("*"), saving]:
+            sync(path)
         os.rename(saving, folder / f"{READY}{name}")
     except BaseException:
         shutil.rmtree(saving, ignore_errors=True)
@@ -208,6 +208,25 @@ def read_config(folder):
             f"Received: {found or 'nothing'}."
         )
     return config
+
+
+def check_assets(folder, config):
+    """Refuses a checkpoint in which a file is missing that `config.json` lists.
+
+    Args:
+        folder: Folder of a checkpoint.
+        config: What `read_config` gave.
+
+    Raises:
+        ValueError: A file is missing.
+    """
+    folder = pathlib.Path(folder)
+    missing = [name for name in config["assets"] if not (folder / name).is_file()]
+    if missing:
+        raise ValueError(
+            f"{', '.join(missing)} is missing in {folder}, though {CONFIG} lists it. "
+            "Copy or save the whole folder again."
+        )
 
 
 def check_replaceable(folder, class_name):

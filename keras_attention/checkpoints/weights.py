@@ -88,24 +88,23 @@ def _children(layer):
 
 def _stable_names(things):
     """Distinct names of layers or variables that do not count the process's objects."""
+    given = {thing.name for thing in things}
+    made_up = [_made_up(thing) for thing in things]
     numbers = {}  # stem: the numbers that Keras gave
-    for thing in things:
-        stem, number = _made_up(thing)
+    for stem, number in made_up:
         numbers.setdefault(stem, []).append(number)
-    names = []
-    for thing in things:
+    names = {}  # name: None, for the order
+    for thing, (stem, number) in zip(things, made_up, strict=True):
         name = thing.name
-        stem, number = _made_up(thing)
-        if stem is not None and f"{stem}_0" not in [other.name for other in things]:
+        if stem is not None and f"{stem}_0" not in given:
             place = sorted(numbers[stem]).index(number)
             name = f"{stem}_{place}" if place else stem
-        number = 1
-        distinct = name
+        distinct, copies = name, 0
         while distinct in names:
-            distinct = f"{name}_{number}"
-            number += 1
-        names.append(distinct)
-    return names
+            copies += 1
+            distinct = f"{name}_{copies}"
+        names[distinct] = None
+    return list(names)
 
 
 def _made_up(thing):
@@ -150,8 +149,11 @@ def save_weights(model, folder, config):
         name: np.asarray(keras.ops.convert_to_numpy(weight), order="C")
         for name, weight in named_weights(model).items()
     }
-    metadata = {"config": fingerprint(config)}
-    safetensors.save_file(arrays, pathlib.Path(folder) / WEIGHTS, metadata)
+    path = pathlib.Path(folder) / WEIGHTS
+    path.touch()
+    mode = path.stat().st_mode
+    safetensors.save_file(arrays, path, {"config": fingerprint(config)})
+    path.chmod(mode)  # safetensors 0.8 lets nobody else read it
 
 
 def load_weights(model, folder, config, skip=()):
