@@ -41,7 +41,7 @@ def show_words(image, words, weights):
 
     Args:
         image: `(height, width, 3)`, whole numbers from 0 to 255 or floats from 0 to 1.
-        words: T strings, or one that is split at white space.
+        words: T strings, or one that is split as `preprocessing.Vocabulary` does.
         weights: `(T, H, W)`, for each word the weight of each cell of the grid.
 
     Returns:
@@ -80,7 +80,8 @@ def show_captions(images, captions, weights, truths=None):
     Args:
         images: B pictures `(height, width, 3)`, whole numbers from 0 to 255 or floats
             from 0 to 1.
-        captions: B captions: strings that are split at white space, or lists of words.
+        captions: B captions: strings that are split as `preprocessing.Vocabulary`
+            does, or lists of words.
         weights: `(B, T, H, W)` with T at least the number of words of the longest
             caption, what follows a caption's words being ignored; or a list of B arrays
             `(T, H, W)`, T the number of words of each caption.
@@ -263,7 +264,7 @@ def _compare(words, truth):
     if truth is None:
         return None, [], []
 
-    # What stands between white space holds no word, one, or more.
+    # In lists of words, one may hold none or several for a vocabulary.
     found, found_in = _plain(words)
     asked, asked_in = _plain(truth)
     wrong, missed = set(), set()
@@ -282,7 +283,7 @@ def _plain(words):
 
 
 def _words(words):
-    return words.split() if isinstance(words, str) else [str(word) for word in words]
+    return split_words(words) if isinstance(words, str) else [str(w) for w in words]
 
 
 def _weights(weights, name="weights"):

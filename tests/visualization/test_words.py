@@ -50,9 +50,13 @@ def test_the_page_holds_the_picture_the_words_and_the_weights(rng):
     assert (np.abs(maps_of(item) - weights) <= largest / 255).all()
 
 
-def test_one_string_is_split_into_words():
-    (item,) = data_of(show_words(IMAGE, "  medium-dark\n dog ", TWO_MAPS))["items"]
-    assert item["words"] == ["medium-dark", "dog"]
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [("  Medium-dark\n dog! ", ["medium-dark", "dog"]), ("狗脸", ["狗", "脸"])],
+)
+def test_one_string_is_split_as_a_vocabulary_does(text, words):
+    (item,) = data_of(show_words(IMAGE, text, TWO_MAPS))["items"]
+    assert item["words"] == words
 
 
 def test_floats_show_the_same_as_bytes():
@@ -219,12 +223,13 @@ def test_captions_stand_in_one_page_with_their_truths():
         ("", "dog", False, [], [0]),
         ("dog —", "dog", True, [], []),
         ("狗 脸", "狗脸", True, [], []),
-        ("狗 头", "狗脸", False, [1], [0]),
+        ("狗 头", "狗脸", False, [1], [1]),
     ],
 )
 def test_a_caption_is_compared_word_by_word(caption, truth, right, wrong, missed):
-    weights = [np.ones((len(caption.split()), 2, 2))]
-    (item,) = data_of(show_captions([IMAGE], [caption], weights, [truth]))["items"]
+    words = caption.split()
+    weights = [np.ones((len(words), 2, 2))]
+    (item,) = data_of(show_captions([IMAGE], [words], weights, [truth]))["items"]
     assert (item["right"], item["wrong"], item["missed"]) == (right, wrong, missed)
 
 
