@@ -3,7 +3,11 @@
 # Every command makes .venv by itself and installs into it what it needs, at the
 # versions of constraints.txt. What is there already is used again.
 
-PYTHON ?= python3
+# The versions for which constraints.txt has wheels. With another `python3`, one of
+# these is looked for; or name it: make PYTHON=/path/to/python3.12 ...
+SUPPORTED := sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
+PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
+	$$python -c 'import sys; $(SUPPORTED)' 2>&- && echo $$python && break; done)
 VENV := .venv
 BIN := $(VENV)/bin
 BACKENDS := jax torch tensorflow
@@ -90,8 +94,9 @@ clean:  ## Delete what builds and tests leave behind, and .venv
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache
 
 $(BIN)/python:
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
-		echo "Received: $$($(PYTHON) --version). Expected: Python 3.11 or newer."; \
+	@$(or $(PYTHON),python3) -c 'import sys; $(SUPPORTED)' || { \
+		echo "Received: $$($(or $(PYTHON),python3) --version 2>&1)."; \
+		echo "Expected: Python 3.11, 3.12 or 3.13."; \
 		echo "Name one: make PYTHON=/path/to/python3.12 ..."; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 
