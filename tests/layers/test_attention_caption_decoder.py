@@ -184,7 +184,8 @@ def test_the_gradient_reaches_every_weight(grid):
     everything = np.arange(11, dtype="int32")[None].repeat(2, axis=0)
     factors = np.linspace(-1, 1, 11).astype("float32")
     gradients = weight_gradients(
-        lambda: layer(grid, everything) * factors, layer.trainable_weights
+        lambda: keras.ops.multiply(layer(grid, everything), factors),
+        layer.trainable_weights,
     )
     for weight, gradient in zip(layer.trainable_weights, gradients, strict=True):
         assert np.abs(gradient).max() > 0, weight.path
