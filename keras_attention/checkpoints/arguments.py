@@ -13,10 +13,10 @@ import numpy as np
 def remember_arguments(cls):
     """Gives a model class an `__init__` that passes its arguments to `_remember`.
 
-    They are passed on as they were when `__init__` was called, once it is done, in a
-    dict that nobody can change. A further argument, `dtype`,
-    is the policy of all layers that `__init__` makes, by default the global one;
-    unless `__init__` has a `dtype` of its own.
+    `_remember` is called once `__init__` is done, with a mapping that cannot change:
+    the arguments as they were when `__init__` was called. One argument is added unless
+    `__init__` has it, `dtype`: the policy of all layers that `__init__` makes, by
+    default the global one.
 
     Args:
         cls: A subclass of `keras.Model` whose `__init__` takes keyword arguments only,

@@ -195,7 +195,7 @@ def load_weights(model, folder, config, skip=()):
         skipped = tuple(f"{layer}/" for layer in skip)
         weights = named_weights(model)
         weights = {k: w for k, w in weights.items() if not k.startswith(skipped)}
-        tensors = [name for name in file.keys() if not name.startswith(skipped)]
+        tensors = {name for name in file.keys() if not name.startswith(skipped)}
         _check_fit(model, path, file, weights, tensors)
         for name, weight in weights.items():
             weight.assign(file.get_tensor(name))
@@ -236,13 +236,13 @@ def _open(path):
 def _check_fit(model, path, file, weights, found):
     faults = []
     missing = [name for name in weights if name not in found]
-    surplus = [name for name in found if name not in weights]
+    surplus = sorted(found - weights.keys())
     if missing:
         faults.append(f"{len(missing)} missing ({_listed(missing)})")
     if surplus:
         faults.append(f"{len(surplus)} unknown to the model ({_listed(surplus)})")
     shapes, types = [], []
-    for name in sorted(weights.keys() & set(found)):
+    for name in sorted(weights.keys() & found):
         tensor, weight = file.get_slice(name), weights[name]
         if tuple(tensor.get_shape()) != tuple(weight.shape):
             shapes.append(
