@@ -13,6 +13,7 @@ Letters: B batch, T query length, S key length, N query heads, K key and value h
 H width of a query and a key in one head, Hv width of a value in one head.
 """
 
+import keras
 from keras import ops
 
 from keras_attention.ops import explicit
@@ -45,9 +46,10 @@ def attend(
 ):
     """Lets each query read the values whose keys match it.
 
-    The softmax is computed in float32, whatever the dtype of the inputs. A query that
-    may read nothing gets zeros. Heads are grouped when K divides N: query head n reads
-    key and value head `n // (N / K)` (Ainslie et al. 2023, arXiv:2305.13245).
+    Inputs of different dtypes take the one that Keras promotes them to. The softmax is
+    computed in float32 at least. A query that may read nothing gets zeros. Heads are
+    grouped when K divides N: query head n reads key and value head `n // (N / K)`
+    (Ainslie et al. 2023, arXiv:2305.13245).
 
     Args:
         query: `(B, T, N, H)`.
@@ -91,6 +93,8 @@ def attend(
     ((2, 3, 4, 6), (2, 4, 3, 5))
     """
     query, key, value = (ops.convert_to_tensor(x) for x in (query, key, value))
+    dtype = keras.backend.result_type(query.dtype, key.dtype, value.dtype, float)
+    query, key, value = (ops.cast(x, dtype) for x in (query, key, value))
     _check_shapes(query, key, value)
     if not 0 <= dropout < 1:
         raise ValueError(
@@ -105,12 +109,19 @@ def attend(
         _check_broadcast("mask", tuple(mask.shape), expected)
     if bias is not None:
         bias = ops.convert_to_tensor(bias)
+        if keras.backend.standardize_dtype(bias.dtype) == "bool":
+            raise ValueError(
+                "`bias` is added to the scores, so it must hold numbers. Received: "
+                "bias.dtype=bool. Pass what may be read as `mask`."
+            )
         _check_broadcast("bias", tuple(bias.shape), expected)
-    if sinks is not None and tuple(sinks.shape) != (num_heads,):
-        raise ValueError(
-            f"`sinks` must have one score per query head, ({num_heads},). "
-            f"Received: sinks.shape={tuple(sinks.shape)}"
-        )
+    if sinks is not None:
+        sinks = ops.convert_to_tensor(sinks)
+        if tuple(sinks.shape) != (num_heads,):
+            raise ValueError(
+                f"`sinks` must have one score per query head, ({num_heads},). "
+                f"Received: sinks.shape={tuple(sinks.shape)}"
+            )
     if scale is None:
         scale = head_dim**-0.5 if score is None else 1.0
 

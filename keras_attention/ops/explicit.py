@@ -75,7 +75,7 @@ def attention_weights(scores, mask=None, sinks=None):
         sinks: `(N,)`, the score of one more key, whose weight is left out.
 
     Returns:
-        `(B, N, T, S)`, in float32 or, for float64 scores, float64.
+        `(B, N, T, S)`, in float32 at least.
 
     Example:
 
@@ -89,7 +89,9 @@ def attention_weights(scores, mask=None, sinks=None):
     if mask is not None:
         mask = ops.convert_to_tensor(mask)
         scores = ops.where(mask, scores, MASKED)
-    if sinks is None:
+    if sinks is None and scores.shape[-1] == 1:
+        weights = ops.exp(scores - scores)  # 1; Keras warns of a softmax of one score
+    elif sinks is None:
         weights = ops.softmax(scores, axis=-1)
     else:
         sinks = ops.cast(sinks, scores.dtype)[None, :, None, None]  # (1, N, 1, 1)

@@ -53,8 +53,9 @@ def is_faster(query):
     >>> faster == (keras.backend.backend() == "torch")
     True
     """
-    if keras.backend.backend() == "torch":
-        return True
+    backend = keras.backend.backend()
+    if backend != "jax":
+        return backend == "torch"
     import jax
 
     half = keras.backend.standardize_dtype(query.dtype) in ("float16", "bfloat16")
@@ -93,9 +94,7 @@ def _torch_attention(query, key, value, mask, bias, is_causal, scale):
             size = (query.shape[1], key.shape[1])
             mask = torch.ones(size, dtype=torch.bool, device=query.device).tril()
             is_causal = False
-        if query.dtype != torch.float64:
-            bias = bias.to(torch.float32)
-        mask_or_bias = bias[(None,) * (4 - bias.ndim)]  # four axes
+        mask_or_bias = bias.to(torch.float32)[(None,) * (4 - bias.ndim)]  # four axes
         if mask is not None:
             mask_or_bias = torch.where(mask, mask_or_bias, -torch.inf)
     output = torch.nn.functional.scaled_dot_product_attention(
