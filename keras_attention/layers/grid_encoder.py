@@ -91,7 +91,7 @@ def _small_network(shape, filters):
 
     inputs = keras.Input(shape, name="images")
     x = layers.Rescaling(1 / 127.5, -1.0)(inputs)
-    x = convolution(x, filters[0], size=8, strides=4)
+    x = convolution(x, filters[0], size=12, strides=4)  # a patch and its neighbours
     for width in filters[1:]:
         x = convolution(x, width, strides=2)
         x = convolution(x, width)

@@ -1,0 +1,253 @@
+"""Learns to describe small pictures, and shows where the model looks for each word.
+
+    python -m keras_attention demo
+
+RESULTS-GO-HERE
+
+Show, Attend and Tell (Xu et al. 2015) and the same model without attention learn the
+names of 3,544 OpenMoji drawings, from random weights, and then describe 400 drawings
+that they never saw.
+"""
+
+import argparse
+import collections
+import pathlib
+import sys
+import time
+
+import keras
+import numpy as np
+
+from keras_attention.applications import RNNCaptioner
+from keras_attention.applications import ShowAttendTell
+from keras_attention.preprocessing import load_image
+from keras_attention.preprocessing import openmoji
+from keras_attention.preprocessing import OPENMOJI_CREDIT
+from keras_attention.preprocessing import split_words
+from keras_attention.preprocessing import Vocabulary
+from keras_attention.preprocessing.openmoji import svg_folder
+from keras_attention.training import bleu
+from keras_attention.training import TimeBudget
+from keras_attention.training import TokenCrossentropy
+from keras_attention.visualization import show_captions
+
+SEED = 2015
+IMAGE_SIZE = 48
+EPOCHS = 14
+BATCH_SIZE = 32
+# Captions of at most so many tokens share a batch: most have few words.
+LENGTHS = (7, 12)
+# Pixels of a picture in the page and in the figure.
+SHOWN_SIZE = 160
+
+# What both models share.
+SIZES = {
+    "image_size": IMAGE_SIZE,
+    "encoder_filters": (96, 192),
+    "hidden_dim": 256,
+    "word_dim": 256,
+    "dropout": 0.3,
+    "max_length": 11,
+}
+ATTENTION = {"attention_dim": 128, "attention_penalty": 0.02}
+QUICK_SIZES = {"encoder_filters": (8, 8), "hidden_dim": 16, "word_dim": 16}
+
+
+class CaptionBatches(keras.utils.PyDataset):
+    """Batches of captions of similar length, in a new order each epoch.
+
+    Args:
+        images: uint8 `(n, height, width, 3)`.
+        token_ids: `(n, L)`, from `Vocabulary.encode`.
+        lengths: The lengths that batches may have. A caption is in the shortest that
+            holds it.
+        batch_size: Captions in a batch.
+        seed: Seed of the orders.
+    """
+
+    def __init__(self, images, token_ids, lengths, batch_size, seed=SEED):
+        super().__init__()
+        self.images, self.token_ids = images, token_ids
+        self.batch_size = batch_size
+        self.generator = np.random.default_rng(seed)
+        needed = np.count_nonzero(token_ids, axis=1) - 1  # the end is not read
+        lengths = sorted({*(n for n in lengths if n < needed.max()), needed.max()})
+        self.groups = collections.defaultdict(list)
+        for i, length in enumerate(needed):
+            self.groups[next(n for n in lengths if n >= length)].append(i)
+        self.on_epoch_end()
+
+    def __len__(self):
+        return len(self.batches)
+
+    def __getitem__(self, index):
+        chosen, length = self.batches[index]
+        token_ids = self.token_ids[chosen, : length + 1]
+        inputs = {"images": self.images[chosen], "token_ids": token_ids[:, :-1]}
+        return inputs, token_ids[:, 1:]
+
+    def on_epoch_end(self):
+        self.batches = []
+        for length, rows in self.groups.items():
+            rows = self.generator.permutation(rows)
+            # All batches of a length have one size, so that few are compiled; what is
+            # left over comes in another epoch.
+            size = min(self.batch_size, len(rows))
+            for start in range(0, len(rows) - size + 1, size):
+                self.batches.append((rows[start : start + size], length))
+        self.generator.shuffle(self.batches)
+
+
+def train(model, batches, epochs, minutes, verbose):
+    """Trains a captioner; returns the number of epochs and of seconds it took."""
+    optimizer = keras.optimizers.AdamW(
+        3e-3, weight_decay=0.05, beta_2=0.99, clipnorm=1.0
+    )
+    optimizer.exclude_from_weight_decay(
+        var_names=["bias", "gamma", "beta", "embeddings"]
+    )
+    model.compile(optimizer, TokenCrossentropy(label_smoothing=0.05))
+    begin = time.perf_counter()
+    history = model.fit(
+        batches, epochs=epochs, callbacks=[TimeBudget(minutes)], verbose=verbose
+    )
+    return len(history.epoch), time.perf_counter() - begin
+
+
+def score(captions, truths):
+    """The share of captions that are exactly right, in percent, and BLEU-4."""
+    right = np.mean([c == t for c, t in zip(captions, truths, strict=True)])
+    return 100 * right, bleu(captions, truths)
+
+
+def print_captions(truths, told, plain):
+    """Prints captions side by side, a star where one is right."""
+    rows = [("truth", "  with attention", "  without")]
+    for truth, *captions in zip(truths, told, plain, strict=True):
+        rows.append((truth, *("* "[c != truth] + " " + c for c in captions)))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        line = "  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True))
+        print(line.rstrip())
+
+
+def run(folder="demo", minutes=4.0, epochs=EPOCHS, shown=24, quick=False):
+    """Trains both models, prints what they write, and saves model, figure and page.
+
+    Args:
+        folder: Where to save.
+        minutes: Most time for the training of each model.
+        epochs: Most passes over the pictures. The model without attention makes as
+            many as the one with attention did.
+        shown: How many of the held-out pictures are shown.
+        quick: Learn a few pictures with tiny models, only to see that all works.
+
+    Returns:
+        Dict from the name of each model to the share of right captions in percent,
+        BLEU-4, epochs and seconds.
+    """
+    keras.utils.set_random_seed(SEED)
+    verbose = 1 if sys.stdout.isatty() else 2
+    sizes = SIZES | (QUICK_SIZES if quick else {})
+
+    print("Drawing the pictures (once; then they are kept) ...", flush=True)
+    training = openmoji(IMAGE_SIZE, split="train", verbose=verbose % 2)
+    held_out = openmoji(IMAGE_SIZE, split="test", verbose=0)
+    images, captions = training.images, training.captions
+    test_images, names = held_out.images, held_out.names
+    truths = [" ".join(split_words(caption)) for caption in held_out.captions]
+    if quick:
+        images, captions, epochs = images[::50], captions[::50], 2
+        test_images, truths, names, shown = test_images[:8], truths[:8], names[:8], 4
+    vocabulary = Vocabulary.from_captions(captions)
+    batches = CaptionBatches(images, vocabulary.encode(captions), LENGTHS, BATCH_SIZE)
+    print(
+        f"{len(images)} pictures to learn from, {len(truths)} held out, "
+        f"{len(vocabulary)} words. Backend: {keras.backend.backend()}."
+    )
+
+    models = {
+        "ShowAttendTell": ShowAttendTell(vocabulary=vocabulary, **sizes, **ATTENTION),
+        "RNNCaptioner": RNNCaptioner(vocabulary=vocabulary, **sizes),
+    }
+    results, written = {}, {}
+    for name, model in models.items():
+        print(f"\n{name}: {model.count_params():,} weights", flush=True)
+        epochs, seconds = train(model, batches, epochs, minutes, verbose)
+        written[name] = model.caption(test_images)
+        results[name] = (*score(written[name], truths), epochs, seconds)
+
+    chosen = np.random.default_rng(SEED).permutation(len(truths))[:shown]
+    told, plain = ([written[name][i] for i in chosen] for name in models)
+    print(f"\n{len(chosen)} of the held-out pictures, drawn at random (* = right):\n")
+    print_captions([truths[i] for i in chosen], told, plain)
+    print(f"\n{'':16}{'right':>8}{'BLEU-4':>8}{'epochs':>8}{'seconds':>9}")
+    for name, (right, bleu_4, passes, seconds) in results.items():
+        print(f"{name:16}{right:7.1f}%{bleu_4:8.1f}{passes:8}{seconds:9.0f}")
+
+    save(
+        models["ShowAttendTell"],
+        pathlib.Path(folder),
+        test_images,
+        truths,
+        names,
+        chosen,
+    )
+    return results
+
+
+def save(model, folder, images, truths, names, chosen):
+    """Writes the model, the page and the figure, and says where they are."""
+    folder.mkdir(parents=True, exist_ok=True)
+    model.save_to_preset(folder / "model", overwrite=True)
+    captions, weights = model.caption(images[chosen], return_attention_scores=True)
+    truths = [truths[i] for i in chosen]
+    # As the model sees them, but sharper.
+    sharp = [load_image(svg_folder() / f"{names[i]}.svg", SHOWN_SIZE) for i in chosen]
+    page = show_captions(sharp, captions, weights, truths).save(
+        folder / "captions.html"
+    )
+    few = slice(0, 8)
+    figure = show_captions(
+        sharp[few], captions[few], weights[few], truths[few]
+    ).figure()
+    figure.savefig(folder / "captions.png", dpi=100)
+    print(
+        f"\nThe model:               {folder / 'model'}"
+        f"\nWhere it looked, a page: {page}"
+        f"\n             an image: {folder / 'captions.png'}"
+        f"\n{OPENMOJI_CREDIT}"
+        "\n\nNext, a picture of your own:"
+        "\n    python -m keras_attention caption picture.png"
+    )
+
+
+def main(argv=None):
+    """Runs the demo from the command line.
+
+    Args:
+        argv: List of strings. Defaults to the arguments of the process.
+    """
+    parser = argparse.ArgumentParser(
+        prog="python -m keras_attention demo",
+        description="Learns to describe small pictures, and shows where it looks.",
+    )
+    parser.add_argument(
+        "--minutes",
+        type=float,
+        default=4.0,
+        help="most time for the training of each of the two models (%(default)s)",
+    )
+    parser.add_argument("--folder", default="demo", help="where to save (%(default)s)")
+    parser.add_argument(
+        "--quick",
+        action="store_true",
+        help="a few pictures and tiny models, only to see that all works",
+    )
+    options = parser.parse_args(argv)
+    if not options.minutes > 0:
+        parser.error(f"--minutes must be positive. Received: {options.minutes}")
+    try:
+        run(options.folder, options.minutes, quick=options.quick)
+    except ImportError as error:
+        parser.error(str(error))
