@@ -16,9 +16,9 @@ from keras_attention.visualization.view import pack_rows
 from keras_attention.visualization.view import View
 
 # Where no attention goes a picture fades to `pale`, `keep` of its grey left; where it
-# goes the picture keeps its colours, and white turns `warm`. Chosen by looking: the
-# paper's black hides drawings, which are dark lines on white, and one tint over all
-# makes blue skies green.
+# goes the picture keeps its colours, and white turns `warm` where it gets more than an
+# equal share. Chosen by looking: the paper's black hides drawings, which are dark lines
+# on white, and one tint over all makes blue skies green.
 LIGHT = {
     "light": {"pale": [228, 232, 240], "keep": 0.3, "warm": [255, 190, 70]},
     "dark": {"pale": [52, 58, 72], "keep": 0.3, "warm": [255, 196, 84]},
@@ -36,8 +36,8 @@ def show_words(image, words, weights):
     """Shows a picture once for each word of its caption, lit where the model looked.
 
     Xu et al. 2015, arXiv:1502.03044, Figure 3. Each panel is scaled by its own largest
-    weight: a panel that is lit everywhere comes from equal weights. Pointing at a word
-    (or walking with the arrow keys) shows it large, with the cell it weighs most.
+    weight: equal weights show the picture as it is. Pointing at a word, or walking
+    with the arrow keys, shows it large, with the cell that it reads most.
 
     Args:
         image: `(height, width, 3)`, whole numbers from 0 to 255 or floats from 0 to 1.
@@ -67,10 +67,10 @@ def show_words(image, words, weights):
             "word; leave out the map of the end of the caption."
         )
     picture = _shrink(_picture(image), PICTURE_BYTES)
-    return _view([picture], [words], [weights], truths=None, many=False)
+    return _view([picture], [words], [weights], many=False)
 
 
-def show_captions(images, captions, weights, truths=None):
+def show_captions(images, captions, weights, truths=None, note=None):
     """Shows several pictures with their captions, one below the other.
 
     Each picture stands with its caption and once for each word, as `show_words` does.
@@ -86,6 +86,7 @@ def show_captions(images, captions, weights, truths=None):
             caption, what follows a caption's words being ignored; or a list of B arrays
             `(T, H, W)`, T the number of words of each caption.
         truths: B captions that would be right. Defaults to none.
+        note: A line below the pictures, such as whose they are. Defaults to none.
 
     Returns:
         A `View`. A page of 40 pictures is smaller than 2 MB, whatever their size.
@@ -126,10 +127,10 @@ def show_captions(images, captions, weights, truths=None):
         _shrink(_picture(image, f"images[{i}]"), budget)
         for i, image in enumerate(images)
     ]
-    return _view(pictures, captions, maps, truths, many=True)
+    return _view(pictures, captions, maps, truths, note, many=True)
 
 
-def _view(pictures, captions, maps, truths, many):
+def _view(pictures, captions, maps, truths=None, note=None, *, many):
     items = []
     for i, (picture, words, weights) in enumerate(
         zip(pictures, captions, maps, strict=True)
@@ -162,14 +163,14 @@ def _view(pictures, captions, maps, truths, many):
         title = " ".join(captions[0])
     return View(
         body="words.html",
-        data={"many": many, "light": LIGHT, "items": items},
+        data={"many": many, "light": LIGHT, "items": items, "note": note},
         title=title,
-        draw=lambda: _figure(pictures, maps, items),
+        draw=lambda: _figure(pictures, maps, items, note),
         height=height,
     )
 
 
-def _figure(pictures, maps, items):
+def _figure(pictures, maps, items, note):
     from matplotlib.figure import Figure
 
     columns = 1 + max(len(item["words"]) for item in items)
@@ -206,6 +207,10 @@ def _figure(pictures, maps, items):
                     transform=axes.transAxes,
                     parse_math=False,
                 )
+    if note is not None:
+        width = int(25 * columns)  # letters of this size in the 1.5 inches of a column
+        text = "\n".join(textwrap.wrap(note, width))
+        figure.supxlabel(text, fontsize=8, color="dimgrey", parse_math=False)
     return figure
 
 
@@ -220,7 +225,8 @@ def _light_up(picture, weights):
     faded = light["keep"] * grey + (1 - light["keep"]) * np.array(light["pale"])
     lit = faded + heat * (picture - faded)
     white = picture.min(axis=-1, keepdims=True) / 255
-    lit *= 1 - white * heat * (1 - np.array(light["warm"]) / 255)
+    more = np.maximum(0, heat - heat.mean())
+    lit *= 1 - white * more * (1 - np.array(light["warm"]) / 255)
     return np.rint(lit).astype("uint8")
 
 

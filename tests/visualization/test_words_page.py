@@ -50,6 +50,7 @@ def captions_page(browser, tmp_path):
         ["a red dog", "", "cat"],
         [peaks((0, 0), (3, 1), (1, 2)), np.zeros((0, 2, 2)), peaks((2, 2))],
         truths=["a red dog", "bird", "dog"],
+        note="Drawn by <b>us</b>",
     )
     browser.show(theme="light")
     browser.open(view.save(tmp_path / "captions.html"))
@@ -117,6 +118,11 @@ def test_right_and_wrong_captions_can_be_chosen(captions_page):
     assert captions_page.evaluate(hidden) == [True, False, False]
     captions_page.evaluate("document.querySelectorAll('input')[0].click()")
     assert captions_page.evaluate(hidden) == [False, False, False]
+
+
+def test_the_note_is_text(captions_page):
+    note = "document.querySelector('footer').innerText"
+    assert captions_page.evaluate(note) == "Drawn by <b>us</b>"
 
 
 def test_marks_are_words_and_not_colours_alone(captions_page):
