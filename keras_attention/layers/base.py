@@ -18,10 +18,11 @@ class BaseLayer(keras.layers.Layer):
 
     def get_config(self):
         arguments = {name: getattr(self, name) for name in _arguments_of(type(self))}
-        return {
-            **super().get_config(),
-            **keras.saving.serialize_keras_object(arguments),
-        }
+        arguments = keras.saving.serialize_keras_object(arguments)
+        for argument in arguments.values():
+            if isinstance(argument, dict):  # perhaps a layer, which this one builds
+                argument.pop("build_config", None)
+        return {**super().get_config(), **arguments}
 
     @classmethod
     def from_config(cls, config):
@@ -55,9 +56,7 @@ def token_mask(mask):
 
 
 def build_once(layer, *shapes):
-    """Makes the weights of a part that may have been passed in with weights.
-
-    A layer read from a config has them already, if the layer written had.
+    """Makes the weights of a part, unless it was passed in with weights.
 
     Args:
         layer: A layer.

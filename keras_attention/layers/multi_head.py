@@ -156,21 +156,18 @@ class MultiHead(AttentionLayer):
         projected = []
         for group, kernel, bias in self.projections:
             start = 0
-            for _, same in itertools.groupby(group, key=lambda i: id(inputs[i])):
-                same = list(same)
-                columns = [self.columns[i] for i in same]
-                end = start + sum(columns)
+            for run in _runs(group, inputs):
+                end = start + sum(self.columns[i] for i in run)
                 part = slice(start, end)
                 whole = end - start == kernel.shape[1]
-                x = ops.matmul(inputs[same[0]], kernel if whole else kernel[:, part])
+                x = ops.matmul(inputs[run[0]], kernel if whole else kernel[:, part])
                 if bias is not None:
                     x = x + (bias if whole else bias[part])
-                ends = itertools.accumulate(columns)
-                projected += [
-                    x[..., last - size : last]
-                    for last, size in zip(ends, columns, strict=True)
-                ]
-                start = end
+                start, first = end, 0
+                for i in run:
+                    last = first + self.columns[i]
+                    projected.append(x[..., first:last])
+                    first = last
         return projected
 
     def attend_heads(
@@ -228,6 +225,17 @@ class MultiHead(AttentionLayer):
         if self.output_bias is not None:
             output = output + self.output_bias
         return (output, weights) if return_attention_scores else output
+
+
+def _runs(group, inputs):
+    """Splits indices into neighbours whose inputs are the same tensor."""
+    runs = []
+    for i in group:
+        if runs and inputs[i] is inputs[runs[-1][0]]:
+            runs[-1].append(i)
+        else:
+            runs.append([i])
+    return runs
 
 
 def _split_heads(x, num_heads):

@@ -1,6 +1,7 @@
 """Rotary positions, which turn queries and keys (Su et al. 2021)."""
 
 import keras
+from keras import ops
 
 from keras_attention.layers.base import BaseLayer
 from keras_attention.layers.base import check_choice
@@ -68,8 +69,12 @@ class RotaryEmbedding(BaseLayer):
         self.built = True
 
     def call(self, inputs, positions=None):
+        if positions is None:
+            positions = ops.shape(inputs)[1]
+            if not isinstance(positions, int):  # known at run time
+                positions = ops.arange(positions)
         cosines, sines = rotary_angles(
-            keras.ops.shape(inputs)[1] if positions is None else positions,
+            positions,
             self.rotary_dim or inputs.shape[-1],
             base=self.base,
             scaling=self.scaling,

@@ -31,6 +31,7 @@ class TransformerStack(BaseLayer):
         if drop_path is not None:
             check_rate(drop_path=drop_path)
         self._block_config = keras.saving.serialize_keras_object(block)
+        self._block_config.pop("build_config", None)  # the copies get new weights
         self.num_layers = num_layers
         self.drop_path = drop_path
         self.final_norm = (
