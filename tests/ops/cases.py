@@ -1,7 +1,6 @@
 """Calls of `attend` with every combination of its options, on tiny tensors.
 
-Each axis has another length: B = 3, T = 5 (or 7 or 8), S = 7, N = 6, K = 2 (or 6 or
-1), H = 4, Hv = 9.
+Each axis has another length. All tests share them, so that JAX compiles little.
 """
 
 import itertools
@@ -9,9 +8,13 @@ import itertools
 import numpy as np
 from keras import ops
 
-B, S, N, H, HV = 3, 7, 6, 4, 9
-LENGTHS = {"fewer queries than keys": 5, "as many": 7, "more queries than keys": 8}
-HEADS = {"own keys": N, "grouped": 2, "multi-query": 1}  # K
+B, S, N, H, HV = 8, 7, 6, 4, 3
+# T and K.
+SIZES = {
+    "T<S and grouped heads": (5, 2),
+    "T=S and own keys": (7, 6),
+    "T>S and one key head": (9, 1),
+}
 
 MASK_AXES = ("BS", "BTS", "BNTS", "11S", "1NT1", "B1")
 BIAS_AXES = ("TS", "NTS", "BNTS", "1N1S", "B1TS", "S")
@@ -36,7 +39,7 @@ def tensors(rng, query_length, num_key_heads):
 
 
 def shape_of(axes, query_length):
-    """The shape with these axes, for example `(3, 1, 7)` for "B1S"."""
+    """The shape with these axes, for example `(8, 1, 7)` for "B1S"."""
     sizes = {"B": B, "N": N, "T": query_length, "S": S, "1": 1}
     return tuple(sizes[axis] for axis in axes)
 
