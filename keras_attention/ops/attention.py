@@ -197,33 +197,35 @@ def _whole_mask(mask, is_causal, window, query, key):
 
 
 def _check_shapes(query, key, value):
-    shapes = {"query": query.shape, "key": key.shape, "value": value.shape}
-    received = ", ".join(f"{name}.shape={tuple(s)}" for name, s in shapes.items())
-    if any(len(shape) != 4 for shape in shapes.values()):
+    rule = _broken_rule(query.shape, key.shape, value.shape)
+    if rule:
         raise ValueError(
+            f"{rule}. Received: query.shape={tuple(query.shape)}, "
+            f"key.shape={tuple(key.shape)}, value.shape={tuple(value.shape)}"
+        )
+
+
+def _broken_rule(query_shape, key_shape, value_shape):
+    """Says which rule these shapes break, or returns `None`."""
+    if not len(query_shape) == len(key_shape) == len(value_shape) == 4:
+        return (
             "`query`, `key` and `value` must have four axes (batch, length, heads, "
-            f"width). Received: {received}"
+            "width)"
         )
-    batch, _, num_heads, head_dim = query.shape
-    _, key_length, num_key_heads, key_dim = key.shape
-    if _differ(key.shape[0], batch) or _differ(value.shape[0], batch):
-        raise ValueError(
-            f"`query`, `key` and `value` must have the same batch size. "
-            f"Received: {received}"
-        )
-    if _differ(value.shape[1], key_length):
-        raise ValueError(
-            f"`key` and `value` must have the same length. Received: {received}"
-        )
-    if value.shape[2] != num_key_heads or num_heads % num_key_heads:
-        raise ValueError(
+    batch_size, _, num_heads, head_dim = query_shape
+    _, key_length, num_key_heads, key_dim = key_shape
+    if _differ(key_shape[0], batch_size) or _differ(value_shape[0], batch_size):
+        return "`query`, `key` and `value` must have the same batch size"
+    if _differ(value_shape[1], key_length):
+        return "`key` and `value` must have the same length"
+    if value_shape[2] != num_key_heads or num_heads % num_key_heads:
+        return (
             "`key` and `value` must have the same number of heads, and it must divide "
-            f"the number of query heads. Received: {received}"
+            "the number of query heads"
         )
     if head_dim != key_dim:
-        raise ValueError(
-            f"`query` and `key` must have heads of the same width. Received: {received}"
-        )
+        return "`query` and `key` must have heads of the same width"
+    return None
 
 
 def _check_broadcast(name, shape, expected):

@@ -46,7 +46,8 @@ def length_mask(lengths, max_length):
     [[[True, False, False]], [[True, True, True]]]
     """
     lengths = ops.convert_to_tensor(lengths, "int32")
-    return ops.arange(max_length)[None, None, :] < lengths[:, None, None]
+    positions = ops.arange(max_length, dtype="int32")
+    return positions[None, None, :] < lengths[:, None, None]
 
 
 def causal_mask(query_length, key_length=None, offset=0):
@@ -235,6 +236,6 @@ def lift_mask(mask):
 
 def _positions(query_length, key_length, offset):
     key_length = query_length if key_length is None else key_length
-    query = ops.arange(query_length)[None, :, None] + offset  # (1, T, 1)
-    key = ops.arange(key_length)[None, None, :]  # (1, 1, S)
+    query = ops.arange(query_length, dtype="int32")[None, :, None] + offset  # (1, T, 1)
+    key = ops.arange(key_length, dtype="int32")[None, None, :]  # (1, 1, S)
     return query, key
