@@ -106,6 +106,9 @@ def apply_rotary(x, cosines, sines, *, layout="half"):
     Returns:
         `(B, T, N, H)`, of the dtype of `x`.
 
+    Raises:
+        ValueError: `layout` is unknown, or more channels turn than `x` has.
+
     Example:
 
     >>> x = keras.ops.ones((1, 2, 1, 2))
@@ -115,6 +118,12 @@ def apply_rotary(x, cosines, sines, *, layout="half"):
     """
     _check_layout(layout, ("half", "interleaved"))
     half = cosines.shape[-1]
+    if 2 * half > x.shape[-1]:
+        raise ValueError(
+            "`x` must be at least twice as wide as `cosines`, which turn pairs of its "
+            f"channels. Received: x.shape={tuple(x.shape)}, "
+            f"cosines.shape={tuple(cosines.shape)}"
+        )
     cosines, sines = (ops.expand_dims(a, -2) for a in (cosines, sines))  # for N heads
     turned, rest = x[..., : 2 * half], x[..., 2 * half :]
     turned = ops.cast(turned, keras.backend.result_type(x.dtype, "float32"))
@@ -179,7 +188,7 @@ def alibi_bias(num_heads, query_length, key_length=None, offset=0):
     [[-0.0, -0.00390625, -0.0078125]]
     """
     distances = ops.absolute(_relative_positions(query_length, key_length, offset))
-    slopes = ops.convert_to_tensor(alibi_slopes(num_heads)[None, :, None, None])
+    slopes = _constant(alibi_slopes(num_heads)[None, :, None, None])
     return -slopes * ops.cast(distances, "float32")[None, None]
 
 
@@ -210,6 +219,9 @@ def relative_position_buckets(
     Returns:
         `(T, S)` int32, from 0 to `num_buckets - 1`.
 
+    Raises:
+        ValueError: There are too few buckets, or `max_distance` is too small for them.
+
     Example:
 
     >>> buckets = relative_position_buckets(1, 4, num_buckets=8, max_distance=8)
@@ -225,12 +237,18 @@ def relative_position_buckets(
         side = 0
         distances = ops.maximum(-distances, 0)
     num_exact = num_buckets // 2
+    if not 0 < num_exact < max_distance:
+        raise ValueError(
+            "`num_buckets` must be at least 4, or 2 if not bidirectional, and "
+            "`max_distance` more than half of the buckets on one side. Received: "
+            f"{num_buckets} buckets on one side, max_distance={max_distance}"
+        )
     # Where each logarithmic bucket begins, in exact integers: a float32 logarithm
     # would put distances on a border into one bucket here and the next there.
     steps = np.arange(1, num_buckets - num_exact)
     ratio = max_distance / num_exact
     borders = num_exact * ratio ** (steps / (num_buckets - num_exact))
-    borders = ops.convert_to_tensor(np.ceil(borders - 1e-9).astype("int32"))
+    borders = _constant(np.ceil(borders - 1e-9).astype("int32"))
     far = num_exact + ops.sum(
         ops.cast(ops.expand_dims(distances, -1) >= borders, "int32"), axis=-1
     )
@@ -272,10 +290,8 @@ def _waves(length, frequencies):
         length = np.arange(length)
     if isinstance(length, (np.ndarray, list, tuple)):
         angles = np.asarray(length)[..., None] * frequencies  # in float64
-        return (
-            ops.convert_to_tensor(np.cos(angles).astype("float32")),
-            ops.convert_to_tensor(np.sin(angles).astype("float32")),
-        )
+        waves = np.cos(angles), np.sin(angles)
+        return tuple(_constant(wave.astype("float32")) for wave in waves)
     # Known at run time only: a length (TensorFlow), or positions that are a tensor.
     # JAX has no float64 unless told so; there, angles are rounded like positions.
     dtype = "float32" if keras.backend.backend() == "jax" else "float64"
@@ -283,6 +299,15 @@ def _waves(length, frequencies):
     positions = ops.expand_dims(ops.cast(positions, dtype), -1)
     angles = positions * ops.convert_to_tensor(frequencies, dtype)
     return ops.cast(ops.cos(angles), "float32"), ops.cast(ops.sin(angles), "float32")
+
+
+def _constant(array):
+    """Turns a NumPy array into a tensor, also where torch.compile traces NumPy."""
+    if keras.backend.backend() == "torch":
+        import torch
+
+        array = torch.as_tensor(array)
+    return ops.convert_to_tensor(array)
 
 
 def _relative_positions(query_length, key_length, offset):
