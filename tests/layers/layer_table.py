@@ -108,12 +108,12 @@ def arguments_of(cls):
     }
 
 
-def randomize(layer, seed=0):
-    """Gives each weight values that no other has, zeros and ones too."""
+def randomize(layer, seed=0, scale=0.4):
+    """Gives each weight values that no other has, also where it began as 0 or 1."""
     rng = np.random.default_rng(seed)
     for weight in layer.weights:
         if weight.dtype.startswith(("float", "bfloat")):
-            weight.assign(0.4 * rng.standard_normal(weight.shape).astype("float32"))
+            weight.assign(scale * rng.standard_normal(weight.shape).astype("float32"))
 
 
 def _length(axis, sizes, unknown):
