@@ -158,7 +158,7 @@ def attend(
         sinks=sinks,
         dropout=dropout,
         seed=seed,
-        score=score,
+        score=score and _checked(score, expected),
     )
     return (output, weights) if return_attention_scores else output
 
@@ -243,6 +243,22 @@ def _check_broadcast(name, shape, expected):
             f"`{name}` must {forms if name == 'mask' else ''}broadcast to "
             f"(B, N, T, S)={expected}. Received: {name}.shape={shape}"
         )
+
+
+def _checked(score, expected):
+    """Lets a score return its whole shape only; others may broadcast in silence."""
+
+    def checked(query, key):
+        scores = score(query, key)
+        shape = tuple(scores.shape)
+        if len(shape) != 4 or any(map(_differ, shape, expected)):
+            raise ValueError(
+                f"`score` must return scores of the shape (B, N, T, S)={expected}. "
+                f"Received: {shape}"
+            )
+        return scores
+
+    return checked
 
 
 def _differ(size, other):
