@@ -27,8 +27,8 @@ class TimeBudget(keras.callbacks.Callback):
     Example:
 
     >>> callback = TimeBudget(minutes=2)
-    >>> [round(callback.factor(done), 2) for done in (0, 0.1, 0.2, 0.6, 1)]
-    [0.1, 0.55, 1.0, 0.5, 0.01]
+    >>> [round(callback.factor(done), 3) for done in (0, 0.1, 0.2, 0.4, 1)]
+    [0.1, 0.55, 1.0, 0.855, 0.01]
     """
 
     def __init__(self, minutes, warmup=0.2):
