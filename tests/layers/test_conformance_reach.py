@@ -16,7 +16,7 @@ from layers.layer_table import randomize
 from layers.reference import may_read
 
 T, S, D, E, N, H = 5, 6, 8, 7, 2, 4
-UNMOVED, MOVED = 1e-6, 1e-5
+UNMOVED, MOVED = 1e-6, 3e-6
 
 # The options that do not restrict who reads whom, each on or off.
 OPTIONS = (
