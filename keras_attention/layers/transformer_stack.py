@@ -34,17 +34,19 @@ class TransformerStack(BaseLayer):
         self._block_config.pop("build_config", None)  # the copies get new weights
         self.num_layers = num_layers
         self.drop_path = drop_path
-        self.final_norm = (
-            block.norm_order != "post" if final_norm is None else final_norm
-        )
+        # A block of a user may not say where its norms are.
+        norm_order = getattr(block, "norm_order", "post")
+        self.final_norm = norm_order != "post" if final_norm is None else final_norm
         self.position_bias = position_bias
-        rates = [block.drop_path] * num_layers
+        rates = [None] * num_layers
         if drop_path is not None:
             rates = np.linspace(0.0, drop_path, num_layers).tolist()
         self.blocks = [self._copy_block(i, rate) for i, rate in enumerate(rates)]
         if self.final_norm:
-            self.norm = NORMS[block.norm](
-                epsilon=block.epsilon, dtype=self.dtype_policy, name="norm"
+            self.norm = NORMS[getattr(block, "norm", "layer_norm")](
+                epsilon=getattr(block, "epsilon", 1e-6),
+                dtype=self.dtype_policy,
+                name="norm",
             )
 
     @property
@@ -54,10 +56,10 @@ class TransformerStack(BaseLayer):
 
     def _copy_block(self, number, drop_path):
         block = self.block
-        config = {**block.get_config(), "name": f"block_{number}"}
-        config["drop_path"] = drop_path
-        if block.seed is not None:
-            config["seed"] = block.seed + 100 * number  # no two drop the same places
+        config = _with_other_seeds(block.get_config(), 100 * number)
+        config["name"] = f"block_{number}"
+        if drop_path is not None:
+            config["drop_path"] = drop_path
         return type(block).from_config(config)
 
     def build_stack(self, *shapes):
@@ -93,3 +95,17 @@ class TransformerStack(BaseLayer):
 
     def compute_mask(self, inputs, previous_mask):
         return token_mask(previous_mask)
+
+
+def _with_other_seeds(config, added):
+    """Lets copies drop other places, and begin with other weights, than each other."""
+    if isinstance(config, list):
+        return [_with_other_seeds(value, added) for value in config]
+    if not isinstance(config, dict):
+        return config
+    return {
+        name: value + added
+        if name == "seed" and isinstance(value, int)
+        else _with_other_seeds(value, added)
+        for name, value in config.items()
+    }
