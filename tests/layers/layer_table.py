@@ -215,13 +215,20 @@ def _block_of_others():
     return {
         **_block(),
         "attention": _self_attention(),
-        "feed_forward": layers.FeedForward(M, activation="relu_squared", dropout=0.1),
+        "feed_forward": layers.FeedForward(
+            M, activation="relu_squared", dropout=0.1, seed=7
+        ),
     }
 
 
 def _decoder_block_of_others():
     cross_attention = layers.MultiHeadAttention(
-        num_heads=N, key_dim=H, num_key_value_heads=K, use_gate=True, dropout=0.1
+        num_heads=N,
+        key_dim=H,
+        num_key_value_heads=K,
+        use_gate=True,
+        dropout=0.1,
+        seed=8,
     )
     return {**_block_of_others(), "cross_attention": cross_attention}
 
@@ -243,10 +250,10 @@ _ATTENTION = {"outputs": ("B T E", "B T S"), "gives_weights": True}
 _HEADS = {"gives_weights": True}
 _CAUSAL = {"use_causal_mask": True}
 _NOT_CAUSAL = {"use_causal_mask": False}
-_SELF = {"inputs": "B T D", "mask": "B T T mask", "bias": "1 N T T"}
+_SELF = {"inputs": "B T D", "mask": "B T T mask", "bias": "B N 1 T"}
 _DECODER = {
     **{"inputs": "B T D", "encoder_outputs": "B S E", "mask": "B T mask"},
-    **{"bias": "N T T", "encoder_outputs_mask": "B T S mask"},
+    **{"bias": "B 1 T T", "encoder_outputs_mask": "B T S mask"},
 }
 _DECODER_OUTPUTS = ("B T D", "B N T T", "B N T S")
 

@@ -2,11 +2,13 @@
 
 import itertools
 
+import keras
 import numpy as np
 import pytest
 
 from helpers import to_numpy
 from keras_attention import layers
+from layers import reference
 from layers.layer_table import randomize
 from layers.reference import block
 from layers.reference import feed_forward
@@ -160,6 +162,27 @@ def test_blocks_of_a_stack_have_weights_of_their_own():
     assert all(np.abs(a - b).max() > 0.1 for a, b in itertools.combinations(values, 2))
 
 
+def test_blocks_of_a_stack_do_not_share_a_seed(tensors):
+    """Nor do the parts and initializers that were passed to the block."""
+    initializer = keras.initializers.GlorotUniform(seed=1)
+    attention = layers.MultiHeadSelfAttention(
+        N, 3, kernel_initializer=initializer, dropout=0.5, seed=2
+    )
+    block = layers.TransformerEncoderBlock(N, M, attention=attention, seed=4)
+    first, second = layers.TransformerEncoder(block, 2).blocks
+    for one in (first, second):
+        one.build((B, T, D))
+    kernels = [to_numpy(b.self_attention.weights[0]) for b in (first, second)]
+    assert np.abs(kernels[0] - kernels[1]).max() > 0.1
+    for mine, other in zip(
+        second.trainable_weights, first.trainable_weights, strict=True
+    ):
+        mine.assign(other.value)
+    dropped = [to_numpy(b(tensors[0], training=True)) for b in (first, second)]
+    assert np.abs(dropped[0] - dropped[1]).max() > 1e-3
+    assert block.seed == 4
+
+
 def test_drop_path_grows_with_the_depth():
     """Huang et al. 2016, Figure 2: from 0 in the first block to all in the last."""
     block = layers.TransformerEncoderBlock(N, M, drop_path=0.2)
@@ -223,3 +246,35 @@ def test_one_bias_serves_all_blocks(tensors):
     layer(inputs)
     tables = [weight for weight in layer.weights if weight.path.endswith("table")]
     assert len(tables) == 1
+
+
+@keras.saving.register_keras_serializable("tests")
+class Average(keras.layers.Layer):
+    """A block of a user: each token takes a step towards the mean of all."""
+
+    def __init__(self, step=0.5, **kwargs):
+        super().__init__(**kwargs)
+        self.step = step
+
+    def get_config(self):
+        return {**super().get_config(), "step": self.step}
+
+    def call(self, inputs, return_attention_scores=False, **kwargs):
+        mean = keras.ops.mean(inputs, axis=1, keepdims=True)
+        x = inputs + self.step * (mean - inputs)
+        return (x, keras.ops.ones((1, 1, T, T)) / T) if return_attention_scores else x
+
+
+def test_a_stack_takes_a_block_of_a_user(tensors):
+    inputs, _ = tensors
+    layer = layers.TransformerEncoder(Average(0.25), 2)
+    mean = inputs.mean(axis=1, keepdims=True)
+    expected = mean + 0.75**2 * (inputs - mean)
+    close(layer(inputs), expected)
+    output, weights = layer(inputs, return_attention_scores=True)
+    close(output, expected)
+    assert len(weights) == 2
+    again = layers.TransformerEncoder.from_config(layer.get_config())
+    close(again(inputs), expected)
+    normed = layers.TransformerEncoder(Average(0.25), 2, final_norm=True)(inputs)
+    close(normed, reference.layer_norm(expected, 1, 0))
