@@ -57,13 +57,6 @@ class PatchEmbedding(BaseLayer):
                 f"inputs.shape={tuple(inputs_shape)}, patch_size={self.patch_size} in "
                 f"layer {self.name!r}"
             )
-        for axis, size in zip(inputs_shape[1:-1], sizes, strict=True):
-            if axis is not None and (axis < size or axis % size):
-                raise ValueError(
-                    f"The input does not divide into patches of {sizes}. Received: "
-                    f"inputs.shape={tuple(inputs_shape)} in layer {self.name!r}. "
-                    "Resize or pad it to a multiple of the patch size."
-                )
         self.kernel = self.add_weight(
             shape=(*sizes, inputs_shape[-1], self.hidden_dim), name="kernel"
         )
@@ -76,6 +69,13 @@ class PatchEmbedding(BaseLayer):
 
     def call(self, inputs):
         *sizes, channels, _ = self.kernel.shape
+        for axis, size in zip(inputs.shape[1:-1], sizes, strict=True):
+            if axis is not None and (axis < size or axis % size):
+                raise ValueError(
+                    f"The input does not divide into patches of {tuple(sizes)}. "
+                    f"Received: inputs.shape={tuple(inputs.shape)} in layer "
+                    f"{self.name!r}. Resize or pad it to a multiple of the patch size."
+                )
         if len(sizes) == 1:  # a signal is an image of one row
             inputs, sizes = inputs[:, None], (1, *sizes)
         (p, q), (batch_size, height, width, _) = sizes, ops.shape(inputs)
