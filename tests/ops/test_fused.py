@@ -1,6 +1,5 @@
 """The framework's own kernel gives what the explicit implementation gives."""
 
-import itertools
 import re
 
 import keras
@@ -20,6 +19,7 @@ from ops.cases import N
 from ops.cases import random_bias
 from ops.cases import random_mask
 from ops.cases import reference
+from ops.cases import S
 from ops.cases import tensors
 
 has_fused = pytest.mark.skipif(
@@ -96,16 +96,19 @@ def test_fused_equals_explicit_forward_and_backward(
     inputs[2] = rng.normal(size=(*inputs[1].shape[:3], value_dim)).astype("float32")
     mask = random_mask(rng, mask_axes, query_length)
     bias = random_bias(rng, bias_axes, query_length)
-    scales = itertools.cycle([None, 0.3])
-    for options in combine(
+    every = combine(
         mask=(None, mask),
-        window=(None, 2, (2, 1)),
+        window=(None, (2, 1)),
         is_causal=(False, True),
-    ):
-        options["scale"] = next(scales)
-        check_fused(inputs, options)
-        check_fused(inputs, {**options, "bias": bias})
+        scale=(None, 0.3),
+    )
+    if BACKEND == "jax" and query_length >= S:  # it takes long for each new shape
+        every = [{"mask": mask, "window": (2, 1), "is_causal": True}]
+    for options in every:
         check_fused(inputs, options, bias=bias)
+        if len(every) > 1:
+            check_fused(inputs, options)
+            check_fused(inputs, {**options, "bias": bias})
 
 
 @has_fused
@@ -117,9 +120,7 @@ def test_fused_takes_every_form_of_mask_and_bias(mask_axes, bias_axes, value_dim
     inputs = tensors(rng, query_length=5, num_key_heads=2)
     inputs[2] = rng.normal(size=(*inputs[1].shape[:3], value_dim)).astype("float32")
     mask, bias = random_mask(rng, mask_axes, 5), random_bias(rng, bias_axes, 5)
-    check_fused(inputs, {"mask": mask})
-    check_fused(inputs, {"bias": bias})
-    check_fused(inputs, {"mask": mask, "is_causal": True}, bias=bias)
+    check_fused(inputs, {"mask": mask}, bias=bias)
 
 
 @has_fused

@@ -135,17 +135,6 @@ def test_block_mask():
     )
 
 
-def test_packed_documents_do_not_read_each_other():
-    """Two documents in one sequence give what each gives alone."""
-    x = np.random.default_rng(0).normal(size=(1, 5, 2, 4)).astype("float32")
-    packed = attend(x, x, x, mask=block_mask([[0, 0, 1, 1, 1]]), is_causal=True)
-    alone = [
-        attend(*[x[:, part]] * 3, is_causal=True) for part in (slice(2), slice(2, 5))
-    ]
-    expected = np.concatenate([to_numpy(output) for output in alone], axis=1)
-    np.testing.assert_allclose(to_numpy(packed), expected, atol=1e-6)
-
-
 # How masks combine.
 
 
