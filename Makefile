@@ -11,10 +11,14 @@ PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
 VENV := .venv
 BIN := $(VENV)/bin
 BACKENDS := jax torch tensorflow
-# The backend of `make demo`; the extra [demo] in pyproject.toml installs it.
+# The backend of `make demo` and `make tutorials`; the extra [demo] installs it.
 DEMO_BACKEND := jax
 # What pytest gets besides, for example `make test PYTEST_ARGS="-k beam -x"`.
 PYTEST_ARGS ?=
+# Test processes at a time; 0 for one without helpers, as debuggers want it.
+WORKERS ?= 0
+# What `make tutorials` runs, for example TUTORIALS=tutorials/01_additive_attention.py.
+TUTORIALS ?= $(wildcard tutorials/[0-9]*.py)
 
 # Without the warning that each editable install prints.
 INSTALL := PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet --disable-pip-version-check \
@@ -27,7 +31,7 @@ LINT := $(VENV)/.installed-lint
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-all lint format bench constraints install clean
+.PHONY: help demo test test-all lint format tutorials bench constraints install clean
 
 help:  ## This list
 	@grep -E '^[a-z-]+:.*  ## ' $(MAKEFILE_LIST) | sed -E 's/:.*  ## /|/' \
@@ -47,7 +51,7 @@ define tests
 		printf '\n== %s\n' "$$title"; \
 		log=$$(mktemp); \
 		{ KERAS_BACKEND=$$backend $(BIN)/python -m pytest -q -m "$$markers" \
-			$(PYTEST_ARGS); echo $$? > $$log.status; } | tee $$log; \
+			-n $(WORKERS) --dist loadfile $(PYTEST_ARGS); echo $$? > $$log.status; } | tee $$log; \
 		status=$$(cat $$log.status); \
 		if [ $$status -eq 5 ] && [ -n '$(PYTEST_ARGS)' ]; then status=0; fi; \
 		if [ $$status -ne 0 ]; then failed="$$failed $$title"; fi; \
@@ -73,6 +77,17 @@ lint: $(LINT)  ## Check the style of the code
 format: $(LINT)  ## Bring the code into that style
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+tutorials: $(DEV)  ## Run the tutorials, and write their notebooks from what they show
+	@for script in $(TUTORIALS); do \
+		notebook=$${script%.py}.ipynb; \
+		printf '\n== %s\n' "$$notebook"; \
+		$(BIN)/jupytext --quiet --to ipynb --set-kernel python3 --update $$script \
+		&& env -u MPLBACKEND -u STEPS KERAS_BACKEND=$(DEMO_BACKEND) TF_ENABLE_ONEDNN_OPTS=0 \
+			$(BIN)/jupyter-nbconvert --log-level ERROR --to notebook --inplace --execute \
+			--coalesce-streams --ExecutePreprocessor.record_timing=False $$notebook \
+		|| exit 1; \
+	done
 
 bench: $(DEV)  ## Time this library against others, on each backend
 	@for script in $(wildcard benchmarks/*.py); do \
