@@ -16,7 +16,7 @@ DEMO_BACKEND := jax
 # What pytest gets besides, for example `make test PYTEST_ARGS="-k beam -x"`.
 PYTEST_ARGS ?=
 # Test processes at a time; 0 for one without helpers, as debuggers want it.
-WORKERS ?= 0
+WORKERS ?= 2
 # What `make tutorials` runs, for example TUTORIALS=tutorials/01_additive_attention.py.
 TUTORIALS ?= $(wildcard tutorials/[0-9]*.py)
 

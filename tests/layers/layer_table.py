@@ -87,8 +87,8 @@ class Row:
         """Calls the layer, by name; with `weights` it is asked for them too."""
         if weights:
             kwargs["return_attention_scores"] = True
-        first, *others = tensors
-        others = {name: tensors[name] for name in others}
+        first = next(iter(self.inputs))  # not of `tensors`: JAX sorts a dict
+        others = {name: x for name, x in tensors.items() if name != first}
         return layer(tensors[first], **others, **self.options, **kwargs)
 
 
