@@ -2,7 +2,9 @@
 
     python -m keras_attention demo
 
-RESULTS-GO-HERE
+Each model trains at most four minutes on two CPU cores. Expected of the held-out
+captions: more than half exactly right and BLEU-4 of 75 with attention, about 38% and 61
+without.
 
 Show, Attend and Tell (Xu et al. 2015) and the same model without attention learn the
 names of 3,544 OpenMoji drawings, from random weights, and then describe 400 drawings
@@ -10,7 +12,6 @@ that they never saw.
 """
 
 import argparse
-import collections
 import pathlib
 import sys
 import time
@@ -35,8 +36,6 @@ SEED = 2015
 IMAGE_SIZE = 48
 EPOCHS = 14
 BATCH_SIZE = 32
-# Captions of at most so many tokens share a batch: most have few words.
-LENGTHS = (7, 12)
 # Pixels of a picture in the page and in the figure.
 SHOWN_SIZE = 160
 
@@ -54,48 +53,40 @@ QUICK_SIZES = {"encoder_filters": (8, 8), "hidden_dim": 16, "word_dim": 16}
 
 
 class CaptionBatches(keras.utils.PyDataset):
-    """Batches of captions of similar length, in a new order each epoch.
+    """Batches of one size and one length, in a new order each epoch.
+
+    Captions of all lengths are in each batch. With batches of similar lengths an epoch
+    is shorter, but the batch normalization of the encoder then tells the length in
+    training and not afterwards: of the captions with two skin tones, the longest, the
+    model learned 0.5% of those it was trained on.
 
     Args:
         images: uint8 `(n, height, width, 3)`.
         token_ids: `(n, L)`, from `Vocabulary.encode`.
-        lengths: The lengths that batches may have. A caption is in the shortest that
-            holds it.
-        batch_size: Captions in a batch.
+        batch_size: Captions in a batch. What is left over comes in another epoch, so
+            that one function is compiled.
         seed: Seed of the orders.
     """
 
-    def __init__(self, images, token_ids, lengths, batch_size, seed=SEED):
+    def __init__(self, images, token_ids, batch_size, seed=SEED):
         super().__init__()
         self.images, self.token_ids = images, token_ids
-        self.batch_size = batch_size
+        self.batch_size = min(batch_size, len(images))
         self.generator = np.random.default_rng(seed)
-        needed = np.count_nonzero(token_ids, axis=1) - 1  # the end is not read
-        lengths = sorted({*(n for n in lengths if n < needed.max()), needed.max()})
-        self.groups = collections.defaultdict(list)
-        for i, length in enumerate(needed):
-            self.groups[next(n for n in lengths if n >= length)].append(i)
         self.on_epoch_end()
 
     def __len__(self):
-        return len(self.batches)
+        return len(self.images) // self.batch_size
 
     def __getitem__(self, index):
-        chosen, length = self.batches[index]
-        token_ids = self.token_ids[chosen, : length + 1]
+        start = index * self.batch_size
+        chosen = self.order[start : start + self.batch_size]
+        token_ids = self.token_ids[chosen]
         inputs = {"images": self.images[chosen], "token_ids": token_ids[:, :-1]}
         return inputs, token_ids[:, 1:]
 
     def on_epoch_end(self):
-        self.batches = []
-        for length, rows in self.groups.items():
-            rows = self.generator.permutation(rows)
-            # All batches of a length have one size, so that few are compiled; what is
-            # left over comes in another epoch.
-            size = min(self.batch_size, len(rows))
-            for start in range(0, len(rows) - size + 1, size):
-                self.batches.append((rows[start : start + size], length))
-        self.generator.shuffle(self.batches)
+        self.order = self.generator.permutation(len(self.images))
 
 
 def train(model, batches, epochs, minutes, verbose):
@@ -160,7 +151,7 @@ def run(folder="demo", minutes=4.0, epochs=EPOCHS, shown=24, quick=False):
         images, captions, epochs = images[::50], captions[::50], 2
         test_images, truths, names, shown = test_images[:8], truths[:8], names[:8], 4
     vocabulary = Vocabulary.from_captions(captions)
-    batches = CaptionBatches(images, vocabulary.encode(captions), LENGTHS, BATCH_SIZE)
+    batches = CaptionBatches(images, vocabulary.encode(captions), BATCH_SIZE)
     print(
         f"{len(images)} pictures to learn from, {len(truths)} held out, "
         f"{len(vocabulary)} words. Backend: {keras.backend.backend()}."

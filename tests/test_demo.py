@@ -23,27 +23,32 @@ IMAGES = np.arange(4, dtype="uint8")[:, None, None, None] * np.ones(
 
 
 @pytest.mark.once
-def test_batches_are_as_long_as_their_captions_need():
-    batches = demo.CaptionBatches(IMAGES, TOKEN_IDS, lengths=(3, 9), batch_size=8)
-    found = sorted(inputs["token_ids"].shape for inputs, _ in batches)
-    assert found == [(1, 5), (3, 3)]  # the longest caption is read in 5 steps, not 9
-
-
-@pytest.mark.once
-def test_batches_show_each_caption_once_with_its_picture():
-    batches = demo.CaptionBatches(IMAGES, TOKEN_IDS, lengths=(3,), batch_size=3)
-    first_words = []
+def test_an_epoch_shows_a_caption_once_with_its_picture():
+    batches = demo.CaptionBatches(IMAGES, TOKEN_IDS, batch_size=2)
+    assert len(batches) == 2
+    shown = []
     for inputs, targets in (batches[i] for i in range(len(batches))):
         for image, read, predicted in zip(
             inputs["images"], inputs["token_ids"], targets, strict=True
         ):
             row = int(image[0, 0, 0])
-            length = len(read)
-            np.testing.assert_array_equal(read, TOKEN_IDS[row, :length])
-            np.testing.assert_array_equal(predicted, TOKEN_IDS[row, 1 : length + 1])
-            assert not TOKEN_IDS[row, length + 1 :].any()  # nothing is cut off
-            first_words.append(int(predicted[0]))
-    assert sorted(first_words) == [4, 5, 7, 9]
+            np.testing.assert_array_equal(read, TOKEN_IDS[row, :-1])
+            np.testing.assert_array_equal(predicted, TOKEN_IDS[row, 1:])
+            shown.append(row)
+    assert sorted(shown) == [0, 1, 2, 3]
+
+
+@pytest.mark.once
+def test_all_batches_have_one_size():
+    """What is left over comes in another epoch."""
+    batches = demo.CaptionBatches(IMAGES, TOKEN_IDS, batch_size=3)
+    sizes, shown = [], set()
+    for _ in range(20):
+        sizes += [len(batches[i][1]) for i in range(len(batches))]
+        shown |= set(batches.order[:3].tolist())
+        batches.on_epoch_end()
+    assert sizes == [3] * 20
+    assert shown == {0, 1, 2, 3}
 
 
 @pytest.mark.once
