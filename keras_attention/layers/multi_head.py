@@ -48,7 +48,8 @@ class MultiHead(AttentionLayer):
         seed=None,
         **kwargs,
     ):
-        super().__init__(dropout=dropout, seed=seed, **kwargs)
+        # Keras would round the bias with the other inputs; `_matmul` rounds the rest.
+        super().__init__(dropout=dropout, seed=seed, autocast=False, **kwargs)
         self.num_heads = num_heads
         self.key_dim = key_dim
         self.value_dim = key_dim if value_dim is None else value_dim
@@ -97,11 +98,12 @@ class MultiHead(AttentionLayer):
         if self.use_gate:
             self.gate_kernel = self._add_kernel("gate_kernel", query_width, heads_width)
         if self.use_sinks:
-            self.sinks = self._add_bias("sinks", self.num_heads)
+            self.sinks = self._add_bias("sinks", self.num_heads, autocast=False)
         if self.query_key_norm == "cosine":
             self.log_scale = self.add_weight(
                 shape=(self.num_heads, 1),
                 initializer=keras.initializers.Constant(math.log(10.0)),
+                autocast=False,
                 name="log_scale",
             )
         elif self.query_key_norm is not None:
@@ -148,8 +150,8 @@ class MultiHead(AttentionLayer):
         shape = (width, sum(columns))
         return self.add_weight(shape=shape, initializer=side_by_side, name=name)
 
-    def _add_bias(self, name, size):
-        return self.add_weight(shape=(size,), initializer="zeros", name=name)
+    def _add_bias(self, name, size, **options):
+        return self.add_weight((size,), initializer="zeros", name=name, **options)
 
     def _project(self, inputs):
         """Projects query, key and value, those that are the same tensor at once."""
@@ -160,15 +162,23 @@ class MultiHead(AttentionLayer):
                 end = start + sum(self.columns[i] for i in run)
                 part = slice(start, end)
                 whole = end - start == kernel.shape[1]
-                x = ops.matmul(inputs[run[0]], kernel if whole else kernel[:, part])
-                if bias is not None:
-                    x = x + (bias if whole else bias[part])
+                x = self._matmul(
+                    inputs[run[0]],
+                    kernel if whole else kernel[:, part],
+                    bias if whole or bias is None else bias[part],
+                )
                 start, first = end, 0
                 for i in run:
                     last = first + self.columns[i]
                     projected.append(x[..., first:last])
                     first = last
         return projected
+
+    def _matmul(self, x, kernel, bias=None):
+        """Multiplies and adds in the dtype of the layer."""
+        x, kernel = (ops.cast(a, self.compute_dtype) for a in (x, kernel))
+        x = ops.matmul(x, kernel)
+        return x if bias is None else x + ops.cast(bias, self.compute_dtype)
 
     def attend_heads(
         self,
@@ -194,7 +204,7 @@ class MultiHead(AttentionLayer):
             temperature = ops.exp(
                 ops.minimum(self.log_scale, math.log(MAX_COSINE_SCALE))
             )  # (N, 1)
-            query = ops.normalize(query, axis=-1) * temperature
+            query = ops.normalize(query, axis=-1) * ops.cast(temperature, query.dtype)
             key = ops.normalize(key, axis=-1)
             scale = 1.0
         elif self.query_key_norm is not None:
@@ -220,10 +230,8 @@ class MultiHead(AttentionLayer):
         shape = ops.shape(output)
         output = ops.reshape(output, (*shape[:2], self.num_heads * self.value_dim))
         if self.use_gate:
-            output = output * ops.sigmoid(ops.matmul(inputs, self.gate_kernel))
-        output = ops.matmul(output, self.output_kernel)  # (B, T, output_dim)
-        if self.output_bias is not None:
-            output = output + self.output_bias
+            output = output * ops.sigmoid(self._matmul(inputs, self.gate_kernel))
+        output = self._matmul(output, self.output_kernel, self.output_bias)
         return (output, weights) if return_attention_scores else output
 
 

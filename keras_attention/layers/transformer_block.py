@@ -41,7 +41,8 @@ class TransformerBlock(BaseLayer):
         seed=None,
         **kwargs,
     ):
-        super().__init__(**kwargs)
+        # Keras would round the bias with the other inputs.
+        super().__init__(autocast=False, **kwargs)
         check_positive(num_heads=num_heads, mlp_dim=mlp_dim)
         check_rate(
             dropout=dropout,

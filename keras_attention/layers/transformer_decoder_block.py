@@ -1,6 +1,7 @@
 """The block of a Transformer's decoder (Vaswani et al. 2017)."""
 
 import keras
+from keras import ops
 
 from keras_attention.layers.base import build_once
 from keras_attention.layers.multi_head_attention import MultiHeadAttention
@@ -156,6 +157,7 @@ class TransformerDecoderBlock(TransformerBlock):
         training=None,
     ):
         self._check_encoder_outputs(encoder_outputs)
+        inputs = ops.cast(inputs, self.compute_dtype)
         weights = ()
         x = self.self_attention(
             self.self_attention_residual.enter(inputs),

@@ -1,6 +1,7 @@
 """The block of a Transformer's encoder (Vaswani et al. 2017)."""
 
 import keras
+from keras import ops
 
 from keras_attention.layers.base import build_once
 from keras_attention.layers.multi_head_self_attention import MultiHeadSelfAttention
@@ -88,6 +89,7 @@ class TransformerEncoderBlock(TransformerBlock):
         return_attention_scores=False,
         training=None,
     ):
+        inputs = ops.cast(inputs, self.compute_dtype)
         x = self.self_attention(
             self.self_attention_residual.enter(inputs),
             mask=mask,

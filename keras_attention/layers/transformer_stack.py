@@ -2,6 +2,7 @@
 
 import keras
 import numpy as np
+from keras import ops
 
 from keras_attention.layers.base import BaseLayer
 from keras_attention.layers.base import build_once
@@ -26,7 +27,8 @@ class TransformerStack(BaseLayer):
         position_bias=None,
         **kwargs,
     ):
-        super().__init__(**kwargs)
+        # Keras would round the bias with the other inputs.
+        super().__init__(autocast=False, **kwargs)
         check_positive(num_layers=num_layers)
         if drop_path is not None:
             check_rate(drop_path=drop_path)
@@ -74,9 +76,10 @@ class TransformerStack(BaseLayer):
 
     def run_blocks(self, x, *inputs, bias, return_attention_scores, **options):
         """Runs the blocks one after the other; also returns their weights, a list."""
+        x = ops.cast(x, self.compute_dtype)
         if self.position_bias is not None:
             shared = self.position_bias(x)  # (1, N, T, T), the same for all blocks
-            bias = shared if bias is None else bias + shared
+            bias = shared if bias is None else ops.add(bias, shared)
         weights = []
         for block in self.blocks:
             x = block(
