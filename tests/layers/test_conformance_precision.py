@@ -63,3 +63,56 @@ def test_large_scores_stay_finite(policy):
         output = layer(inputs, mask=mask, return_attention_scores=asked)
         for tensor in keras.tree.flatten(output):
             assert np.isfinite(np.asarray(to_numpy(tensor), "float32")).all()
+
+
+def blocks_with(bias):
+    """Layers whose attention has no scores but the bias, and how they are called."""
+    options = {"num_heads": 2, "mlp_dim": 3}
+    block = layers.TransformerEncoderBlock(**options)
+    decoder = layers.TransformerDecoderBlock(**options, use_cross_attention=False)
+    table = layers.RelativePositionBias(2)
+    return {
+        "MultiHeadSelfAttention": (layers.MultiHeadSelfAttention(2, 2), {"bias": bias}),
+        "TransformerEncoderBlock": (block, {"bias": bias}),
+        "TransformerEncoder": (layers.TransformerEncoder(block, 1), {"bias": bias}),
+        "TransformerDecoder": (
+            layers.TransformerDecoder(decoder, 1),
+            {"bias": bias, "use_causal_mask": False},
+        ),
+        "position_bias": (
+            layers.TransformerEncoder(block, 1, position_bias=table),
+            {},
+        ),
+        "position_bias and bias": (
+            layers.TransformerEncoder(block, 1, position_bias=layers.AlibiBias(2)),
+            {"bias": bias},
+        ),
+    }
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+@pytest.mark.parametrize("name", blocks_with(None))
+def test_a_bias_is_added_in_float32(name, policy):
+    """After 1000, bfloat16 knows 1004 and float16 1000.5; the softmax sees 1000.25."""
+    keras.config.set_dtype_policy(policy)
+    distances = np.arange(4) - np.arange(4)[:, None]
+    bias = (1000 + 0.25 * distances).astype("float32")
+    layer, given = blocks_with(bias)[name]
+    inputs = np.zeros((1, 4, 4), "float32")
+    layer(inputs, **given)
+    if name == "position_bias":
+        buckets = to_numpy(layer.position_bias(np.arange(16.0).reshape(1, 4, 4)))
+        table = layer.position_bias.table
+        values = np.zeros(table.shape, "float32")
+        values[[3, 2, 1, 0, 17, 18, 19]] = 1000 + 0.25 * np.arange(-3, 4)[:, None]
+        table.assign(values)
+        assert buckets.dtype == "float32"
+    _, weights = layer(inputs, **given, return_attention_scores=True)
+    weights = weights[0] if isinstance(weights, list) else weights
+    expected = np.exp(bias - 1000)[None]
+    if name == "position_bias and bias":
+        slopes = np.array([2.0**-4, 2.0**-8])[:, None, None]
+        expected = np.exp(bias - 1000 - slopes * np.abs(distances))
+    expected = expected / expected.sum(axis=-1, keepdims=True)
+    found = np.asarray(to_numpy(weights), "float32")[0]
+    np.testing.assert_allclose(found, np.broadcast_to(expected, found.shape), rtol=1e-2)
