@@ -253,6 +253,8 @@ def _split_heads(x, num_heads):
 
 def _another(initializer, number):
     """Copies an initializer so that it draws other values than its neighbours."""
+    if not isinstance(initializer, keras.initializers.Initializer):
+        return initializer  # a function
     config = initializer.get_config()
     if isinstance(config.get("seed"), int):
         config["seed"] += number

@@ -228,6 +228,15 @@ def test_a_seeded_initializer_draws_other_values_for_each_projection():
     assert np.abs(first[1] - first[2]).max() > 0.1
 
 
+def test_a_function_can_be_an_initializer():
+    def threes(shape, dtype=None):
+        return keras.ops.full(shape, 3.0, dtype)
+
+    layer = layers.MultiHeadSelfAttention(2, 4, kernel_initializer=threes)
+    layer.build((None, None, 8))
+    close(layer.weights[0], np.full((8, 24), 3.0))
+
+
 @pytest.mark.parametrize("use_mask", [False, True])
 @pytest.mark.parametrize("key_dim", [None, 3])
 def test_attention_pooling_is_one_learned_query(rng, use_mask, key_dim):
