@@ -105,8 +105,9 @@ def attend(
     batch_size, query_length, num_heads, head_dim = query.shape
     expected = (batch_size, num_heads, query_length, key.shape[1])
     if mask is not None:
-        mask = lift_mask(mask)
-        _check_broadcast("mask", tuple(mask.shape), expected)
+        received = ops.convert_to_tensor(mask)
+        mask = lift_mask(received)
+        _check_broadcast("mask", mask, expected, received)
     if bias is not None:
         bias = ops.convert_to_tensor(bias)
         if keras.backend.standardize_dtype(bias.dtype) == "bool":
@@ -114,7 +115,7 @@ def attend(
                 "`bias` is added to the scores, so it must hold numbers. Received: "
                 "bias.dtype=bool. Pass what may be read as `mask`."
             )
-        _check_broadcast("bias", tuple(bias.shape), expected)
+        _check_broadcast("bias", bias, expected, received=bias)
     if sinks is not None:
         sinks = ops.convert_to_tensor(sinks)
         if tuple(sinks.shape) != (num_heads,):
@@ -228,7 +229,8 @@ def _broken_rule(query_shape, key_shape, value_shape):
     return None
 
 
-def _check_broadcast(name, shape, expected):
+def _check_broadcast(name, tensor, expected, received):
+    shape = tuple(tensor.shape)
     fits = len(shape) <= 4 and all(
         size == 1 or not _differ(size, axis)
         for size, axis in zip(shape[::-1], expected[::-1], strict=False)
@@ -241,7 +243,8 @@ def _check_broadcast(name, shape, expected):
         )
         raise ValueError(
             f"`{name}` must {forms if name == 'mask' else ''}broadcast to "
-            f"(B, N, T, S)={expected}. Received: {name}.shape={shape}"
+            f"(B, N, T, S)={expected}. Received: "
+            f"{name}.shape={tuple(received.shape)}"
         )
 
 
