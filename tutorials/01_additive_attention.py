@@ -358,11 +358,10 @@ for kind, found in hits.items():
 print(f"the     where its phrase ends {np.mean(ahead):5.1%}")
 
 # %% [markdown]
-# The words whose translation must be looked up are found, each time. For "the" nothing
-# must be looked up: every phrase begins with it. The decoder uses that step to look
-# ahead, since the end of the French phrase is where the English one goes on. The
-# weights show what the model reads, and that is what it needs, not always the word that
-# we would draw a line to.
+# The words that must be looked up are found, nearly each time. For "the" nothing must
+# be looked up: every phrase begins with it. The decoder uses that step to look ahead,
+# since the end of the French phrase is where the English one goes on. The weights show
+# what the model reads, which is not always the word that we would draw a line to.
 
 # %% [markdown]
 # ## What goes wrong without it

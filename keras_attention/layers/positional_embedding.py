@@ -127,10 +127,7 @@ class PositionalEmbedding(BaseLayer):
             return _stretch(self.table, stretched)[:length]
         positions = length
         if stretched is not None:
-            indices = (
-                np.arange(length) if isinstance(length, int) else ops.arange(length)
-            )
-            positions = indices * (self.max_length / stretched)
+            positions = _indices(length) * (self.max_length / stretched)
         return sinusoidal_positions(positions, width, layout=self.layout)
 
     def _stretched_length(self, length):
@@ -151,10 +148,26 @@ class PositionalEmbedding(BaseLayer):
         return length if length > self.max_length else None
 
 
+def _indices(length):
+    """0, 1, 2, ... as NumPy, or as a tensor for a length known at run time."""
+    if isinstance(length, int):
+        return np.arange(length)
+    return ops.cast(ops.arange(length), "float64")
+
+
 def _stretch(table, length):
-    """Resizes a table of positions linearly to another number of rows."""
-    image = ops.cast(table, "float32")[None, :, None, :]  # (1, L, 1, D)
-    resized = ops.image.resize(
-        image, (length, 1), interpolation="bilinear", data_format="channels_last"
+    """Resizes a table of positions linearly to another number of rows.
+
+    Each new row lies between two old ones: their middles are laid over each other as
+    those of pixels, and the ends repeat.
+    """
+    last = table.shape[0] - 1
+    places = (_indices(length) + 0.5) * (table.shape[0] / length) - 0.5
+    places = ops.clip(ops.cast(places, "float32"), 0, last)  # (T,)
+    before = ops.floor(places)
+    share = ops.expand_dims(places - before, -1)
+    before = ops.cast(before, "int32")
+    table = ops.cast(table, "float32")
+    return (1 - share) * ops.take(table, before, axis=0) + share * ops.take(
+        table, ops.minimum(before + 1, last), axis=0
     )
-    return resized[0, :, 0]  # (T, D)

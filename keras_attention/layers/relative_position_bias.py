@@ -12,6 +12,7 @@ from keras_attention.layers.base import check_positive
 from keras_attention.ops import alibi_bias
 from keras_attention.ops import relative_position_buckets
 from keras_attention.ops import relative_position_index
+from keras_attention.ops.positions import constant
 
 
 @keras.saving.register_keras_serializable("keras_attention")
@@ -149,7 +150,7 @@ class RelativePositionBias2D(BaseLayer):
 
     def call(self, inputs):
         index = relative_position_index(self.height, self.width)
-        bias = ops.take(self.table, ops.convert_to_tensor(index), axis=0)
+        bias = ops.take(self.table, constant(index), axis=0)
         return ops.transpose(bias, (2, 0, 1))[None]
 
     def compute_mask(self, inputs, previous_mask):

@@ -188,7 +188,7 @@ def alibi_bias(num_heads, query_length, key_length=None, offset=0):
     [[-0.0, -0.00390625, -0.0078125]]
     """
     distances = ops.absolute(_relative_positions(query_length, key_length, offset))
-    slopes = _constant(alibi_slopes(num_heads)[None, :, None, None])
+    slopes = constant(alibi_slopes(num_heads)[None, :, None, None])
     return -slopes * ops.cast(distances, "float32")[None, None]
 
 
@@ -248,7 +248,7 @@ def relative_position_buckets(
     steps = np.arange(1, num_buckets - num_exact)
     ratio = max_distance / num_exact
     borders = num_exact * ratio ** (steps / (num_buckets - num_exact))
-    borders = _constant(np.ceil(borders - 1e-9).astype("int32"))
+    borders = constant(np.ceil(borders - 1e-9).astype("int32"))
     far = num_exact + ops.sum(
         ops.cast(ops.expand_dims(distances, -1) >= borders, "int32"), axis=-1
     )
@@ -291,18 +291,21 @@ def _waves(length, frequencies):
     if isinstance(length, (np.ndarray, list, tuple)):
         angles = np.asarray(length)[..., None] * frequencies  # in float64
         waves = np.cos(angles), np.sin(angles)
-        return tuple(_constant(wave.astype("float32")) for wave in waves)
+        return tuple(constant(wave.astype("float32")) for wave in waves)
     # Known at run time only: a length (TensorFlow), or positions that are a tensor.
     # JAX has no float64 unless told so; there, angles are rounded like positions.
     dtype = "float32" if keras.backend.backend() == "jax" else "float64"
     positions = ops.arange(length) if len(length.shape) == 0 else length
     positions = ops.expand_dims(ops.cast(positions, dtype), -1)
-    angles = positions * ops.convert_to_tensor(frequencies, dtype)
+    angles = positions * constant(frequencies.astype(dtype))
     return ops.cast(ops.cos(angles), "float32"), ops.cast(ops.sin(angles), "float32")
 
 
-def _constant(array):
-    """Turns a NumPy array into a tensor, also where torch.compile traces NumPy."""
+def constant(array):
+    """Turns a NumPy array into a tensor, also where torch.compile traces NumPy.
+
+    There the array is a tensor already, and Keras would ask it for its NumPy dtype.
+    """
     if keras.backend.backend() == "torch":
         import torch
 
