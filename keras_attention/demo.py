@@ -2,9 +2,12 @@
 
     python -m keras_attention demo
 
-Each model trains at most four minutes on two CPU cores. Expected of the held-out
-captions: more than half exactly right and BLEU-4 of 75 with attention, about 38% and 61
-without.
+Each model trains at most four minutes; the whole takes six on two CPU cores. Expected
+of the held-out captions, with JAX:
+
+                       right  BLEU-4  epochs  seconds
+    ShowAttendTell     73.5%    87.8      14      187
+    RNNCaptioner       39.2%    66.7      14      144
 
 Show, Attend and Tell (Xu et al. 2015) and the same model without attention learn the
 names of 3,544 OpenMoji drawings, from random weights, and then describe 400 drawings
@@ -112,14 +115,12 @@ def score(captions, truths):
 
 
 def print_captions(truths, told, plain):
-    """Prints captions side by side, a star where one is right."""
-    rows = [("truth", "  with attention", "  without")]
+    """Prints the captions of each picture, with a star where one is right."""
     for truth, *captions in zip(truths, told, plain, strict=True):
-        rows.append((truth, *("* "[c != truth] + " " + c for c in captions)))
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        line = "  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True))
-        print(line.rstrip())
+        print(f"  {'truth':16}{truth}")
+        for name, caption in zip(("with attention", "without"), captions, strict=True):
+            print(f"{'* '[caption != truth]} {name:16}{caption}")
+        print()
 
 
 def run(folder="demo", minutes=4.0, epochs=EPOCHS, shown=24, quick=False):
@@ -172,7 +173,7 @@ def run(folder="demo", minutes=4.0, epochs=EPOCHS, shown=24, quick=False):
     told, plain = ([written[name][i] for i in chosen] for name in models)
     print(f"\n{len(chosen)} of the held-out pictures, drawn at random (* = right):\n")
     print_captions([truths[i] for i in chosen], told, plain)
-    print(f"\n{'':16}{'right':>8}{'BLEU-4':>8}{'epochs':>8}{'seconds':>9}")
+    print(f"{'':16}{'right':>8}{'BLEU-4':>8}{'epochs':>8}{'seconds':>9}")
     for name, (right, bleu_4, passes, seconds) in results.items():
         print(f"{name:16}{right:7.1f}%{bleu_4:8.1f}{passes:8}{seconds:9.0f}")
 
@@ -195,12 +196,12 @@ def save(model, folder, images, truths, names, chosen):
     truths = [truths[i] for i in chosen]
     # As the model sees them, but sharper.
     sharp = [load_image(svg_folder() / f"{names[i]}.svg", SHOWN_SIZE) for i in chosen]
-    page = show_captions(sharp, captions, weights, truths).save(
+    page = show_captions(sharp, captions, weights, truths, OPENMOJI_CREDIT).save(
         folder / "captions.html"
     )
     few = slice(0, 8)
     figure = show_captions(
-        sharp[few], captions[few], weights[few], truths[few]
+        sharp[few], captions[few], weights[few], truths[few], OPENMOJI_CREDIT
     ).figure()
     figure.savefig(folder / "captions.png", dpi=100)
     print(
