@@ -429,4 +429,5 @@ _ = axes.legend()
 #
 # - `keras_attention.layers.AdditiveAttention` is the layer.
 # - `keras_attention.ops.attend` is the one function behind all attention layers.
-# - `keras_attention.applications.ShowAttendTell` reads a picture in the same way.
+# - `keras_attention.applications.ShowAttendTell` reads a picture in the same way:
+#   [each word looks at another part](02_captions_with_and_without_attention.ipynb).

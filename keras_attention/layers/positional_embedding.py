@@ -127,7 +127,12 @@ class PositionalEmbedding(BaseLayer):
             return _stretch(self.table, stretched)[:length]
         positions = length
         if stretched is not None:
-            positions = _indices(length) * (self.max_length / stretched)
+            indices = (
+                np.arange(length)
+                if isinstance(length, int)
+                else ops.cast(ops.arange(length), "float64")  # known at run time only
+            )
+            positions = indices * (self.max_length / stretched)
         return sinusoidal_positions(positions, width, layout=self.layout)
 
     def _stretched_length(self, length):
@@ -148,13 +153,6 @@ class PositionalEmbedding(BaseLayer):
         return length if length > self.max_length else None
 
 
-def _indices(length):
-    """0, 1, 2, ... as NumPy, or as a tensor for a length known at run time."""
-    if isinstance(length, int):
-        return np.arange(length)
-    return ops.cast(ops.arange(length), "float64")
-
-
 def _stretch(table, length):
     """Resizes a table of positions linearly to another number of rows.
 
@@ -162,8 +160,9 @@ def _stretch(table, length):
     those of pixels, and the ends repeat.
     """
     last = table.shape[0] - 1
-    places = (_indices(length) + 0.5) * (table.shape[0] / length) - 0.5
-    places = ops.clip(ops.cast(places, "float32"), 0, last)  # (T,)
+    ratio = ops.cast(table.shape[0] / length, "float32")
+    places = (ops.arange(length, dtype="float32") + 0.5) * ratio - 0.5
+    places = ops.clip(places, 0, last)  # (T,)
     before = ops.floor(places)
     share = ops.expand_dims(places - before, -1)
     before = ops.cast(before, "int32")

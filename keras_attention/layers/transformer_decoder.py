@@ -72,6 +72,7 @@ class TransformerDecoder(TransformerStack):
             inputs_mask=inputs_mask,
             use_causal_mask=use_causal_mask,
             return_attention_scores=return_attention_scores,
+            training=training,
         )
         if not return_attention_scores:
             return x

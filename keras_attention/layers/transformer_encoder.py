@@ -72,6 +72,7 @@ class TransformerEncoder(TransformerStack):
             inputs_mask=inputs_mask,
             use_causal_mask=use_causal_mask,
             return_attention_scores=return_attention_scores,
+            training=training,
         )
         weights = [self_weights for (self_weights,) in weights]
         return (x, weights) if return_attention_scores else x

@@ -1,6 +1,7 @@
 """The equations of attention, as functions on tensors."""
 
 from keras_attention.ops.attention import attend as attend
+from keras_attention.ops.attention import use_implementation as use_implementation
 from keras_attention.ops.explicit import additive_scores as additive_scores
 from keras_attention.ops.explicit import attention_weights as attention_weights
 from keras_attention.ops.explicit import dot_product_scores as dot_product_scores

@@ -7,15 +7,19 @@ Vaswani et al. 2017, arXiv:1706.03762, Equation 1, for N heads at once:
     output  = weights @ value                    (B, T, N, Hv)
 
 `attend` is the one door to it. What it computes is written in `explicit.py`; the
-other implementations compute the same faster and are chosen per call.
+others compute the same faster or with less memory, and are chosen per call: `fused.py`
+by a kernel of the framework, `chunked.py` tile by tile.
 
 Letters: B batch, T query length, S key length, N query heads, K key and value heads,
 H width of a query and a key in one head, Hv width of a value in one head.
 """
 
+import contextlib
+
 import keras
 from keras import ops
 
+from keras_attention.ops import chunked
 from keras_attention.ops import explicit
 from keras_attention.ops import fused
 from keras_attention.ops.masks import causal_mask
@@ -23,7 +27,39 @@ from keras_attention.ops.masks import combine_masks
 from keras_attention.ops.masks import lift_mask
 from keras_attention.ops.masks import window_mask
 
-IMPLEMENTATIONS = ("explicit", "fused")
+IMPLEMENTATIONS = ("explicit", "fused", "chunked")
+
+# What `use_implementation` asks for.
+_forced = [None]
+
+
+@contextlib.contextmanager
+def use_implementation(implementation):
+    """Lets all attention within the context compute in one way, for debugging.
+
+    What was compiled before, such as a model's `predict` that already ran, stays as it
+    was compiled.
+
+    Args:
+        implementation: `"explicit"`, `"fused"`, `"chunked"`, or `None` to choose per
+            call.
+
+    Raises:
+        ValueError: `implementation` is unknown; within the context, it cannot serve a
+            call.
+
+    Example:
+
+    >>> x = keras.ops.ones((1, 2, 3, 4))
+    >>> with use_implementation("chunked"):
+    ...     output = attend(x, x, x)
+    """
+    _check_implementation(implementation)
+    _forced.append(implementation)
+    try:
+        yield
+    finally:
+        _forced.pop()
 
 
 def attend(
@@ -75,8 +111,8 @@ def attend(
             place of the dot product.
         return_attention_scores: Also return the weights. The name is Keras's; scores
             are what precedes the softmax elsewhere in this library.
-        implementation: `"explicit"` or `"fused"` forces one; `None` takes the fastest
-            that serves this call.
+        implementation: `"explicit"`, `"fused"` or `"chunked"` forces one; `None` takes
+            the best that serves this call.
 
     Returns:
         `(B, T, N, Hv)`, and the weights `(B, N, T, S)`, before dropout, if asked.
@@ -126,35 +162,40 @@ def attend(
     if scale is None:
         scale = head_dim**-0.5 if score is None else 1.0
 
-    implementation = _choose(
-        implementation,
-        query=query,
-        key=key,
-        value=value,
-        asked={
-            "return_attention_scores": return_attention_scores,
-            "score": score is not None,
-            "softcap": softcap is not None,
-            "sinks": sinks is not None,
-            "dropout": dropout > 0,
-        },
-    )
-    if implementation == "fused" and mask is None and window is None:
-        return fused.fused_attention(
-            query, key, value, bias=bias, is_causal=is_causal, scale=scale
+    asked = {
+        "return_attention_scores": return_attention_scores,
+        "score": score is not None,
+        "softcap": softcap is not None,
+        "sinks": sinks is not None,
+        "dropout": dropout > 0,
+    }
+    asked = [option for option, is_asked in asked.items() if is_asked]
+    banded = window is not None or (is_causal and mask is not None)
+    implementation = _choose(implementation, (query, key, value), asked, banded)
+    options = {"mask": mask, "bias": bias, "scale": scale}
+    if implementation == "chunked":
+        return chunked.chunked_attention(
+            query,
+            key,
+            value,
+            **options,
+            is_causal=is_causal,
+            window=window,
+            softcap=softcap,
+            sinks=sinks,
+            dropout=dropout,
+            seed=seed,
         )
-    mask = _whole_mask(mask, is_causal, window, query, key)
+    if implementation == "fused" and not banded:
+        return fused.fused_attention(query, key, value, **options, is_causal=is_causal)
+    options["mask"] = _whole_mask(mask, is_causal, window, query, key)
     if implementation == "fused":
-        return fused.fused_attention(
-            query, key, value, mask=mask, bias=bias, scale=scale
-        )
+        return fused.fused_attention(query, key, value, **options)
     output, weights = explicit.explicit_attention(
         query,
         key,
         value,
-        mask=mask,
-        bias=bias,
-        scale=scale,
+        **options,
         softcap=softcap,
         sinks=sinks,
         dropout=dropout,
@@ -164,29 +205,43 @@ def attend(
     return (output, weights) if return_attention_scores else output
 
 
-def _choose(implementation, *, query, key, value, asked):
-    """Names the implementation that serves this call."""
+def _choose(implementation, inputs, asked, banded):
+    """Names the implementation that serves this call.
+
+    Args:
+        implementation: The one that is forced, or `None`.
+        inputs: Query, key and value.
+        asked: Names of the options that not each implementation has.
+        banded: Whether causality or a window joins other masks.
+    """
+    _check_implementation(implementation)
+    forced = implementation or _forced[-1]
+    if forced == "explicit":
+        return "explicit"
+    reasons = {
+        "fused": fused.why_not(*inputs, asked),
+        "chunked": chunked.why_not(*inputs, asked),
+    }
+    if forced and reasons[forced]:
+        raise ValueError(
+            f"The {forced} implementation cannot serve this call: {reasons[forced]}. "
+            "Leave `implementation` out, and one that can is chosen."
+        )
+    if forced:
+        return forced
+    if reasons["fused"] is None and fused.is_better(*inputs, banded):
+        return "fused"
+    if reasons["chunked"] is None and chunked.is_better(*inputs, banded):
+        return "chunked"
+    return "explicit"
+
+
+def _check_implementation(implementation):
     if implementation not in (None, *IMPLEMENTATIONS):
         raise ValueError(
             f"`implementation` must be one of {IMPLEMENTATIONS} or None. "
             f"Received: implementation={implementation!r}"
         )
-    if implementation == "explicit":
-        return "explicit"
-    options = [name for name, is_asked in asked.items() if is_asked]
-    reason = (
-        f"it has no {', '.join(f'`{option}`' for option in options)}"
-        if options
-        else fused.why_not(query, key, value)
-    )
-    if implementation == "fused" and reason:
-        raise ValueError(
-            f"The fused implementation cannot serve this call: {reason}. Leave "
-            "`implementation` out, and one that can is chosen."
-        )
-    if implementation == "fused" or (reason is None and fused.is_faster(query)):
-        return "fused"
-    return "explicit"
 
 
 def _whole_mask(mask, is_causal, window, query, key):

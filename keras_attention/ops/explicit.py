@@ -10,6 +10,9 @@ H width of a query and a key in one head, Hv width of a value in one head.
 import keras
 from keras import ops
 
+from keras_attention.ops.dropout import draw_seed
+from keras_attention.ops.dropout import keep_factors
+
 # Below every score and far from the end of float32, so that no inf - inf arises.
 MASKED = -1e30
 
@@ -35,7 +38,7 @@ def dot_product_scores(query, key):
     query, key = ops.convert_to_tensor(query), ops.convert_to_tensor(key)
     query = ops.transpose(query, (0, 2, 1, 3))  # (B, N, T, H)
     key = ops.transpose(key, (0, 2, 3, 1))  # (B, K, H, S)
-    return _matmul_in_groups(query, key)  # (B, N, T, S)
+    return matmul_in_groups(query, key)  # (B, N, T, S)
 
 
 def additive_scores(query, key, kernel):
@@ -148,12 +151,21 @@ def explicit_attention(
     weights = ops.cast(weights, value.dtype)  # (B, N, T, S)
     kept = weights
     if dropout > 0:
-        kept = keras.random.dropout(weights, dropout, seed=seed)
-    output = _matmul_in_groups(kept, ops.transpose(value, (0, 2, 1, 3)))
+        kept = weights * _factors(weights, dropout, seed)
+    output = matmul_in_groups(kept, ops.transpose(value, (0, 2, 1, 3)))
     return ops.transpose(output, (0, 2, 1, 3)), weights  # (B, T, N, Hv)
 
 
-def _matmul_in_groups(left, right):
+def _factors(weights, dropout, seed):
+    """The factors of dropout, for weights `(B, N, T, S)`."""
+    *rows, columns = ops.shape(weights)
+    count = rows[0] * rows[1] * rows[2]
+    rows = ops.reshape(ops.arange(count, dtype="int32"), (*rows, 1))
+    columns = ops.arange(columns, dtype="int32")
+    return keep_factors(draw_seed(seed), dropout, rows, columns, weights.dtype)
+
+
+def matmul_in_groups(left, right):
     """Multiplies N matrices with K, each of which serves N / K neighbours.
 
     The rows of a group are laid one below the other, so nothing is repeated.

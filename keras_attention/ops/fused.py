@@ -7,14 +7,18 @@ TensorFlow has none.
 
 import keras
 
+# Beyond so many entries, a mask of T x S costs more than attention tile by tile.
+LARGEST_MASK = 1024 * 1024
 
-def why_not(query, key, value):
-    """Says in a clause why no fused kernel serves these tensors, or returns `None`.
+
+def why_not(query, key, value, asked=()):
+    """Says in a clause why no fused kernel serves this call, or returns `None`.
 
     Args:
         query: `(B, T, N, H)`.
         key: `(B, S, K, H)`.
         value: `(B, S, K, Hv)`.
+        asked: Names of the options that are asked for beyond mask, bias and scale.
 
     Returns:
         A string or `None`.
@@ -26,6 +30,8 @@ def why_not(query, key, value):
     >>> reason is None if keras.backend.backend() == "torch" else len(reason) > 0
     True
     """
+    if asked:
+        return f"it has no {', '.join(f'`{option}`' for option in asked)}"
     if any(isinstance(x, keras.KerasTensor) for x in (query, key, value)):
         return "the inputs are symbolic"
     backend = keras.backend.backend()
@@ -38,24 +44,30 @@ def why_not(query, key, value):
     return f"the backend {backend!r} has no fused attention kernel"
 
 
-def is_faster(query):
-    """Whether the framework's kernel beats the explicit implementation here.
+def is_better(query, key, value, banded=False):
+    """Whether the framework's kernel beats the other implementations here.
 
     Args:
         query: `(B, T, N, H)`.
+        key: `(B, S, K, H)`.
+        value: `(B, S, K, Hv)`.
+        banded: Whether causality or a window joins other masks: the kernel then gets
+            a mask of T x S.
 
     Returns:
         True or False.
 
     Example:
 
-    >>> faster = is_faster(keras.ops.ones((1, 2, 3, 4)))
-    >>> faster == (keras.backend.backend() == "torch")
+    >>> x = keras.ops.ones((1, 2, 3, 4))
+    >>> is_better(x, x, x) == (keras.backend.backend() == "torch")
     True
     """
     backend = keras.backend.backend()
+    if backend == "torch":
+        return not (banded and query.shape[1] * key.shape[1] > LARGEST_MASK)
     if backend != "jax":
-        return backend == "torch"
+        return False
     import jax
 
     half = keras.backend.standardize_dtype(query.dtype) in ("float16", "bfloat16")

@@ -1,0 +1,73 @@
+"""Dropout of attention weights, the same whichever way the weights are computed.
+
+Whether a weight is kept depends on the seed and on where the weight stands, and on
+nothing else: a hash of both is compared with the rate. So a tile of the weights can be
+dropped without the others, dropped again in the backward pass, and gives the same on
+every backend. It also costs a fraction of a random generator's time.
+"""
+
+import keras
+from keras import ops
+
+
+def draw_seed(seed):
+    """Draws the seed of one call.
+
+    Args:
+        seed: Integer, `keras.random.SeedGenerator` or `None`.
+
+    Returns:
+        An int32 scalar tensor.
+
+    Example:
+
+    >>> int(draw_seed(7)) == int(draw_seed(7))
+    True
+    """
+    return keras.random.randint((), -(2**31), 2**31 - 1, dtype="int32", seed=seed)
+
+
+def keep_factors(seed, rate, rows, columns, dtype="float32"):
+    """Gives the factor of each weight: zero, or what makes up for those dropped.
+
+    Args:
+        seed: int32 scalar tensor, from `draw_seed`.
+        rate: Fraction dropped, from 0 to 1.
+        rows: int32, a number for each row of weights, `(B, N, T, 1)`.
+        columns: int32, the number of each key, `(S,)`.
+        dtype: That of the factors.
+
+    Returns:
+        `(B, N, T, S)`, `1 / (1 - rate)` with probability `1 - rate` and else 0.
+
+    Example:
+
+    >>> rows, columns = keras.ops.arange(100)[:, None], keras.ops.arange(100)
+    >>> factors = keep_factors(draw_seed(1), 0.25, rows, columns)
+    >>> bool(0.95 < keras.ops.mean(factors) < 1.05)
+    True
+    """
+    rows = _mix(ops.add(_mix(ops.cast(rows, "int32")), seed))
+    columns = _mix(ops.bitwise_xor(ops.cast(columns, "int32"), 0x5BD1E995))
+    threshold = round(rate * 2**32) - 2**31
+    kept = ops.greater_equal(_mix(ops.add(rows, columns)), threshold)
+    return ops.cast(kept, dtype) * ops.cast(1 / (1 - rate), dtype)
+
+
+def _mix(bits):
+    """Maps each of the 2^32 integers to another, close ones far apart.
+
+    The multipliers are those of the hash lowbias32 (C. Wellons, Prospecting for Hash
+    Functions, 2018), which flips each bit of the result with nearly one half.
+    """
+    bits = ops.bitwise_xor(bits, _shift_right(bits, 16))
+    bits = ops.multiply(bits, 0x7FEB352D)
+    bits = ops.bitwise_xor(bits, _shift_right(bits, 15))
+    bits = ops.multiply(bits, 0x846CA68B - 2**32)  # as a signed integer
+    return ops.bitwise_xor(bits, _shift_right(bits, 16))
+
+
+def _shift_right(bits, number):
+    """Shifts zeros in from the left, also where the sign is set."""
+    shifted = ops.right_shift(bits, number)
+    return ops.bitwise_and(shifted, 2 ** (32 - number) - 1)

@@ -1,0 +1,194 @@
+"""What the three backends call differently: loops, compiling, a gradient of one's own."""
+
+import functools
+
+import keras
+from keras import ops
+
+
+def compiled(function):
+    """Compiles a function of a dict of tensors and of options that do not change.
+
+    XLA on JAX and TensorFlow, whatever stands around it: TensorFlow's own kernels
+    would write every tile to memory. PyTorch runs it as it is.
+
+    Args:
+        function: Called as `function(inputs, options)`, with `options` hashable.
+
+    Returns:
+        A function with the same arguments.
+    """
+
+    @functools.cache
+    def program(options):
+        specialized = functools.partial(function, options=options)
+        if keras.backend.backend() == "jax":
+            import jax
+
+            return jax.jit(specialized)
+        if keras.backend.backend() == "tensorflow":
+            import tensorflow as tf
+
+            return tf.function(specialized, jit_compile=True)
+        return specialized
+
+    @functools.wraps(function)
+    def run(inputs, options):
+        return program(options)(inputs)
+
+    return run
+
+
+def with_gradient(forward, backward, inputs, options):
+    """Applies a function whose gradient is known better than a backend finds it.
+
+    Args:
+        forward: `forward(inputs, options)` returns the output and the tensors that
+            the backward pass wants besides.
+        backward: `backward({**inputs, "output", "kept", "gradient"}, options)` returns
+            a dict from the names of inputs to their gradients; those that it leaves
+            out have none.
+        inputs: Dict of tensors.
+        options: What does not change from call to call, hashable.
+
+    Returns:
+        The output.
+    """
+    apply = {
+        "jax": _jax_with_gradient,
+        "tensorflow": _tensorflow_with_gradient,
+        "torch": _torch_with_gradient,
+    }[keras.backend.backend()]
+    return apply(forward, backward, inputs, options)
+
+
+def _jax_with_gradient(forward, backward, inputs, options):
+    import jax
+
+    @jax.custom_vjp
+    def function(inputs):
+        return forward(inputs, options)[0]
+
+    def function_forward(inputs):
+        output, kept = forward(inputs, options)
+        return output, {**inputs, "output": output, "kept": kept}
+
+    def function_backward(residuals, gradient):
+        gradients = backward({**residuals, "gradient": gradient}, options)
+        return ({name: gradients.get(name) for name in inputs},)
+
+    function.defvjp(function_forward, function_backward)
+    return function(inputs)
+
+
+def _tensorflow_with_gradient(forward, backward, inputs, options):
+    import tensorflow as tf
+
+    @tf.custom_gradient
+    def function(*tensors):
+        # Else the tape, too, would want to go back through the loops.
+        tensors = [tf.stop_gradient(tensor) for tensor in tensors]
+        inputs = dict(zip(names, tensors, strict=True))
+        output, kept = forward(inputs, options)
+
+        def function_backward(gradient):
+            residuals = {**inputs, "output": output, "kept": kept, "gradient": gradient}
+            gradients = backward(residuals, options)
+            return [gradients.get(name) for name in names]
+
+        return output, function_backward
+
+    names = list(inputs)
+    return function(*inputs.values())
+
+
+def _torch_with_gradient(forward, backward, inputs, options):
+    import torch
+
+    class Function(torch.autograd.Function):
+        @staticmethod
+        def forward(context, *tensors):
+            output, kept = forward(dict(zip(names, tensors, strict=True)), options)
+            context.save_for_backward(*tensors, output, kept)
+            return output
+
+        @staticmethod
+        def backward(context, gradient):
+            keys = (*names, "output", "kept")
+            residuals = dict(zip(keys, context.saved_tensors, strict=True))
+            gradients = backward({**residuals, "gradient": gradient}, options)
+            return tuple(gradients.get(name) for name in names)
+
+    names = list(inputs)
+    return Function.apply(*inputs.values())
+
+
+def is_traced_by_jax(x):
+    """Whether a tensor stands for any, in a function that JAX compiles.
+
+    Args:
+        x: A tensor.
+
+    Returns:
+        True or False.
+
+    Example:
+
+    >>> is_traced_by_jax(keras.ops.ones(2))
+    False
+    """
+    if keras.backend.backend() != "jax":
+        return False
+    import jax
+
+    return isinstance(x, jax.core.Tracer)
+
+
+def map_numbers(function, count):
+    """Applies a function to 0, 1, ..., `count - 1`, one after the other.
+
+    Args:
+        function: Takes an integer, returns a tensor or a tuple of tensors.
+        count: How often.
+
+    Returns:
+        What the function returns, along a new first axis.
+
+    Example:
+
+    >>> keras.ops.convert_to_numpy(map_numbers(lambda i: i * keras.ops.ones(1), 3))
+    array([[0.],
+           [1.],
+           [2.]], dtype=float32)
+    """
+    if keras.backend.backend() == "torch":
+        results = [function(number) for number in range(count)]
+        return keras.tree.map_structure(lambda *parts: ops.stack(parts), *results)
+    return ops.map(function, ops.arange(count, dtype="int32"))
+
+
+def add_slice(x, start, update):
+    """Adds to a part of a tensor, in place where the backend can.
+
+    Args:
+        x: A tensor, which must not be used afterwards.
+        start: For each axis, where the part begins.
+        update: A tensor with as many axes.
+
+    Returns:
+        The changed tensor.
+
+    Example:
+
+    >>> x = add_slice(keras.ops.zeros((2, 3)), (1, 1), keras.ops.ones((1, 2)))
+    >>> keras.ops.convert_to_numpy(x).tolist()
+    [[0.0, 0.0, 0.0], [0.0, 1.0, 1.0]]
+    """
+    if keras.backend.backend() == "torch":
+        part = x
+        for axis, begin in enumerate(start):
+            part = part.narrow(axis, begin, update.shape[axis])
+        part.add_(update)
+        return x
+    part = ops.slice(x, start, ops.shape(update))
+    return ops.slice_update(x, start, part + update)

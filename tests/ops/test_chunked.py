@@ -1,0 +1,226 @@
+"""Attention tile by tile gives what the explicit implementation gives."""
+
+import re
+
+import keras
+import numpy as np
+import pytest
+
+from helpers import BACKEND
+from helpers import input_gradients
+from helpers import to_numpy
+from keras_attention.ops import attend
+from keras_attention.ops import chunked
+from keras_attention.ops import use_implementation
+from ops.cases import distance_scores
+from ops.cases import H
+from ops.cases import HV
+from ops.cases import random_bias
+from ops.cases import random_mask
+from ops.cases import random_sinks
+from ops.cases import reference
+from ops.cases import SIZES
+from ops.cases import tensors
+
+# Each with masks, biases and lengths that are no whole number of tiles.
+OPTIONS = {
+    "plain": {},
+    "causal": {"is_causal": True},
+    "a window": {"window": (3, 1)},
+    "a causal window": {"window": 2, "is_causal": True},
+    "a mask": {"mask": "BTS"},
+    "padding and causal": {"mask": "BS", "is_causal": True},
+    "a mask for each head": {"mask": "1NT1", "window": 4},
+    "a bias": {"bias": "NTS", "scale": 0.3},
+    "a bias for all": {"bias": "TS", "mask": "B1"},
+    "a bias for each key": {"bias": "1N1S", "softcap": 0.7},
+    "a bias for each sequence": {"bias": "B1TS", "is_causal": True},
+    "sinks": {"sinks": True, "window": (1, 0)},
+    "dropout": {"dropout": 0.3, "seed": 5},
+    "all": {
+        **{"mask": "BNTS", "bias": "BNTS", "sinks": True, "softcap": 2.0},
+        **{"window": (4, 3), "is_causal": True, "dropout": 0.2, "seed": 1},
+    },
+}
+
+
+@pytest.fixture
+def small_tiles(monkeypatch):
+    """Tiles of three queries and four keys, so that few tokens fill several."""
+    monkeypatch.setattr(chunked, "tile_size", lambda window: (3, 4))
+
+
+def case(rng, name, query_length):
+    """The options that are learned, and the others."""
+    options, learned = dict(OPTIONS[name]), {}
+    if "mask" in options:
+        options["mask"] = random_mask(rng, options["mask"], query_length)
+    if "bias" in options:
+        learned["bias"] = random_bias(rng, options.pop("bias"), query_length)
+    if options.pop("sinks", False):
+        learned["sinks"] = random_sinks(rng)
+    return learned, options
+
+
+@pytest.mark.usefixtures("small_tiles")
+@pytest.mark.parametrize(
+    "name, size", list(zip(OPTIONS, list(SIZES) * 5, strict=False)), ids=str
+)
+def test_chunked_equals_explicit_forward_and_backward(name, size, rng):
+    query_length, num_key_heads = SIZES[size]
+    inputs = tensors(rng, query_length, num_key_heads)
+    learned, options = case(rng, name, query_length)
+    names = ("query", "key", "value", *learned)
+    arrays = (*inputs, *learned.values())
+    shape = (*inputs[0].shape[:3], HV)
+    output_gradient = keras.ops.convert_to_tensor(rng.normal(size=shape), "float32")
+    results = {}
+    for implementation in ("chunked", "explicit"):
+
+        def call(*tensors, implementation=implementation):
+            given = dict(zip(names, tensors, strict=True))
+            output = attend(**given, **options, implementation=implementation)
+            return output * output_gradient
+
+        results[implementation] = [
+            to_numpy(call(*arrays)),
+            *input_gradients(call, *arrays),
+        ]
+    for part, *found in zip(("output", *names), *results.values(), strict=True):
+        assert found[0].any()
+        np.testing.assert_allclose(*found, rtol=0, atol=1e-5, err_msg=part)
+
+
+@pytest.mark.usefixtures("small_tiles")
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_sums_are_in_float32_in_half_precision(dtype, rng):
+    """300 equal weights: in half precision their sum would stop growing."""
+    query, key = np.ones((1, 1, 1, H)), np.ones((1, 300, 1, H))
+    value = rng.integers(0, 2, size=(1, 300, 1, 1))
+    query, key, tensor = (keras.ops.cast(x, dtype) for x in (query, key, value))
+    output = attend(query, key, tensor, implementation="chunked")
+    assert keras.backend.standardize_dtype(output.dtype) == dtype
+    np.testing.assert_allclose(
+        to_numpy(keras.ops.cast(output, "float32")).item(), value.mean(), atol=2**-9
+    )
+
+
+@pytest.mark.usefixtures("small_tiles")
+@pytest.mark.parametrize("options", [{"is_causal": True}, {"window": (3, 1)}], ids=str)
+def test_tiles_that_hold_nothing_to_read_are_not_visited(options, rng):
+    """Numbers that are not finite in a tile would spoil each row that it adds to."""
+    inputs = tensors(rng, query_length=7, num_key_heads=6)
+    expected = attend(*inputs, **options, implementation="chunked")
+    for x in inputs[1:]:
+        x[:, 4:] = np.nan  # the second tile of keys
+    output = attend(*inputs, **options, implementation="chunked")
+    np.testing.assert_array_equal(to_numpy(output)[:, :3], to_numpy(expected)[:, :3])
+    assert np.isnan(to_numpy(output)[:, 6:]).all()
+
+
+def test_memory_of_long_sequences_is_linear(rng):
+    """The weights would take 16 GiB."""
+    query = rng.normal(size=(1, 2**16, 1, 4)).astype("float32")
+    output = attend(query, query, query, window=2, is_causal=True)
+    expected, _ = reference(*(x[:, -3:] for x in [query] * 3), window=2, is_causal=True)
+    np.testing.assert_allclose(to_numpy(output)[:, -2:], expected[:, -2:], atol=1e-5)
+
+
+# Which implementation runs.
+
+
+@pytest.fixture
+def chunked_calls(monkeypatch):
+    """One entry for each call of the chunked implementation."""
+    calls = []
+    run = chunked.chunked_attention
+
+    def spy(*args, **options):
+        calls.append(options)
+        return run(*args, **options)
+
+    monkeypatch.setattr(chunked, "chunked_attention", spy)
+    return calls
+
+
+def test_few_weights_are_computed_at_once(chunked_calls, rng):
+    attend(*tensors(rng, query_length=5, num_key_heads=2), softcap=2.0)
+    assert not chunked_calls
+
+
+def test_many_weights_are_computed_tile_by_tile(chunked_calls, monkeypatch, rng):
+    monkeypatch.setattr(chunked, "MOST_WEIGHTS", 5)
+    attend(*tensors(rng, query_length=5, num_key_heads=2), softcap=2.0)
+    assert len(chunked_calls) == 1
+
+
+def test_the_framework_s_kernel_is_not_given_a_mask_for_a_long_window(
+    chunked_calls, monkeypatch, rng
+):
+    monkeypatch.setattr(chunked, "MOST_WEIGHTS", 5)
+    monkeypatch.setattr("keras_attention.ops.fused.LARGEST_MASK", 5)
+    inputs = tensors(rng, query_length=5, num_key_heads=2)
+    attend(*inputs, window=2)
+    assert len(chunked_calls) == 1
+
+
+@pytest.mark.parametrize(
+    "option, value", [("return_attention_scores", True), ("score", distance_scores)]
+)
+def test_what_needs_all_weights_is_explicit(
+    option, value, chunked_calls, monkeypatch, rng
+):
+    monkeypatch.setattr(chunked, "MOST_WEIGHTS", 5)
+    inputs = tensors(rng, query_length=5, num_key_heads=2)
+    attend(*inputs, **{option: value})
+    assert not chunked_calls
+    message = (
+        f"The chunked implementation cannot serve this call: it has no `{option}`. "
+        "Leave `implementation` out, and one that can is chosen."
+    )
+    with pytest.raises(ValueError, match=re.escape(message)):
+        attend(*inputs, **{option: value}, implementation="chunked")
+
+
+def test_a_context_decides_for_all_calls_in_it(chunked_calls, rng):
+    inputs = tensors(rng, query_length=5, num_key_heads=2)
+    with use_implementation("chunked"):
+        attend(*inputs)
+        with use_implementation(None):
+            attend(*inputs)
+        attend(*inputs, implementation="explicit")
+        attend(*inputs)
+    attend(*inputs)
+    assert len(chunked_calls) == 2
+
+
+def test_a_context_refuses_an_unknown_implementation():
+    with pytest.raises(ValueError, match="Received: implementation='flash'"):
+        with use_implementation("flash"):
+            raise AssertionError
+
+
+@pytest.mark.skipif(BACKEND == "torch", reason="Lengths are known there.")
+def test_a_function_compiled_for_any_length(rng):
+    inputs = tensors(rng, query_length=5, num_key_heads=2)
+    if BACKEND == "jax":
+        import jax
+
+        compiled = jax.jit(lambda *x: attend(*x, implementation="chunked"))
+    else:
+        import tensorflow as tf
+
+        compiled = tf.function(
+            lambda *x: attend(*x, is_causal=True, mask=x[2][..., 0, 0] > 0),
+            [tf.TensorSpec((None, None, *x.shape[2:])) for x in inputs],
+        )
+        with use_implementation("chunked"):
+            compiled.get_concrete_function()
+        for length in (5, 7):
+            short = [x[:2, :length] for x in inputs]
+            mask = short[2][..., 0, 0] > 0
+            expected, _ = reference(*short, is_causal=True, mask=mask)
+            np.testing.assert_allclose(to_numpy(compiled(*short)), expected, atol=1e-5)
+        return
+    expected, _ = reference(*inputs)
+    np.testing.assert_allclose(to_numpy(compiled(*inputs)), expected, atol=1e-5)
