@@ -62,8 +62,10 @@ def test_the_share_of_right_captions_is_exact():
 def test_right_captions_have_a_star(capsys):
     demo.print_captions(["red cat", "dog"], ["red cat", "cat"], ["cat", "dog"])
     lines = capsys.readouterr().out.splitlines()
-    assert lines[1].split() == ["red", "cat", "*", "red", "cat", "cat"]
-    assert lines[2].split() == ["dog", "cat", "*", "dog"]
+    assert lines[1].split() == ["*", "with", "attention", "red", "cat"]
+    assert lines[2].split() == ["without", "cat"]
+    assert lines[5].split() == ["with", "attention", "cat"]
+    assert lines[6].split() == ["*", "without", "dog"]
 
 
 @pytest.mark.once

@@ -29,6 +29,7 @@ def test_there_are_tutorials():
     assert SCRIPTS
 
 
+@pytest.mark.once
 @named(SCRIPTS)
 def test_it_runs(script):
     """Two steps of training, the rest as it is."""

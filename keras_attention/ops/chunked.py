@@ -87,7 +87,8 @@ def is_better(query, key, value, banded=False):
     (False, True)
     """
     sizes = (*query.shape[:3], key.shape[1])
-    return math.prod(size or 1 for size in sizes) > MOST_WEIGHTS
+    # A size that is not known yet counts as 1.
+    return math.prod(size for size in sizes if isinstance(size, int)) > MOST_WEIGHTS
 
 
 def chunked_attention(
@@ -128,7 +129,7 @@ def chunked_attention(
     if mask is not None:
         inputs["mask"] = mask
     if bias is not None:
-        inputs["bias"] = ops.reshape(bias, (1,) * (4 - len(bias.shape)) + ops.shape(bias))
+        inputs["bias"] = bias[(None,) * (4 - len(bias.shape))]  # four axes
     if sinks is not None:
         inputs["sinks"] = sinks
     if dropout > 0:
@@ -214,9 +215,7 @@ def _backward(residuals, options):
             of_value = _matmul_over_groups(
                 weights * kept, gradients[i], values.shape[2]
             )
-            of_weights = matmul_in_groups(
-                gradients[i], ops.swapaxes(values[j], -1, -2)
-            )
+            of_weights = matmul_in_groups(gradients[i], ops.swapaxes(values[j], -1, -2))
             of_scores = weights * (of_weights * kept - means[i])
             if "bias" in sums:
                 place, part = tiles.of_bias(i, j, of_scores)
@@ -316,29 +315,31 @@ class _Tiles:
         numbers = ops.reshape(numbers, (self.batch_size, self.num_heads, 1, 1))
         rows, columns = self._places(i, j)
         rows = numbers * self.query_length + rows  # (B, N, T', 1)
-        return keep_factors(
-            self.seed, self.options.dropout, rows, columns, self.dtype
-        )
+        return keep_factors(self.seed, self.options.dropout, rows, columns, self.dtype)
 
     def of_bias(self, i, j, of_scores):
         """Where in the bias a tile lies, and its gradient there."""
         place, shape = self._part(self.bias, i, j)
         axes = [axis for axis in range(4) if self.bias.shape[axis] == 1]
-        return place, ops.sum(of_scores, axis=axes, keepdims=True) if axes else of_scores
+        return place, ops.sum(
+            of_scores, axis=axes, keepdims=True
+        ) if axes else of_scores
 
     def _masks(self, i, j):
         rows, columns = self._places(i, j)
         options = self.options
         if self.mask is not None:
             yield ops.slice(self.mask, *self._part(self.mask, i, j))
-        if not (isinstance(self.key_length, int) and self.key_length % options.tile[1] == 0):
+        if not (
+            isinstance(self.key_length, int) and self.key_length % options.tile[1] == 0
+        ):
             yield columns < self.key_length
         if options.is_causal:
             yield columns <= rows
         if options.window is not None:
             left, right = options.window
             yield columns >= rows - left
-            if not (options.is_causal and right >= 0):
+            if not options.is_causal:
                 yield columns <= rows + right
 
     def _places(self, i, j):
@@ -352,7 +353,9 @@ class _Tiles:
         if x is None:
             return None
         widths = [(0, 0), (0, 0)]
-        for axis, count, size in zip((2, 3), self.counts, self.options.tile, strict=True):
+        for axis, count, size in zip(
+            (2, 3), self.counts, self.options.tile, strict=True
+        ):
             missing = 0 if x.shape[axis] == 1 else count * size - ops.shape(x)[axis]
             widths.append((0, missing))
         return ops.pad(x, widths)
@@ -370,7 +373,9 @@ def _split(x, size, dtype):
     """Cuts `(B, L, N, H)` into tiles `(L / size, B, N, size, H)`, padded with zeros."""
     batch_size, length, num_heads, width = ops.shape(x)
     count = -(-length // size)
-    x = ops.pad(ops.cast(x, dtype), ((0, 0), (0, count * size - length), (0, 0), (0, 0)))
+    x = ops.pad(
+        ops.cast(x, dtype), ((0, 0), (0, count * size - length), (0, 0), (0, 0))
+    )
     x = ops.reshape(x, (batch_size, count, size, num_heads, width))
     return ops.transpose(x, (1, 0, 3, 2, 4))
 

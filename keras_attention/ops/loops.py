@@ -1,4 +1,4 @@
-"""What the three backends call differently: loops, compiling, a gradient of one's own."""
+"""What the three backends call differently: loops, compiling, own gradients."""
 
 import functools
 

@@ -580,6 +580,7 @@ def test_assets_of_an_earlier_model_are_not_loaded(tmp_path):
     assert TinyMatcher.from_preset(tmp_path).words is None
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("backend", [b for b in BACKENDS if b != BACKEND])
 def test_a_model_saved_here_computes_the_same_on_another_backend(tmp_path, backend):
     classifier, matcher = changed_classifier(), TinyMatcher()

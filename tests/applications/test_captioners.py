@@ -22,6 +22,10 @@ from keras_attention.training import TokenCrossentropy
 CAPTIONERS = (ShowAttendTell, RNNCaptioner)
 WORDS = ["black", "cat", "dog"]
 both = pytest.mark.parametrize("captioner", CAPTIONERS)
+# What both do in the same code, and what takes long.
+one_of_them = pytest.mark.parametrize(
+    "captioner", [pytest.param(ShowAttendTell, marks=pytest.mark.slow), RNNCaptioner]
+)
 
 
 def make(captioner, **options):
@@ -111,7 +115,7 @@ def as_py_dataset(inputs, targets):
     return (Batches(inputs, targets),)
 
 
-@both
+@one_of_them
 @pytest.mark.parametrize(
     "form", [as_arrays, as_tf_data, as_torch_loader, as_py_dataset]
 )
@@ -120,7 +124,7 @@ def test_it_trains_on_every_kind_of_data(captioner, form, data):
     assert len(losses) == 2 and np.isfinite(losses).all()
 
 
-@both
+@one_of_them
 @pytest.mark.parametrize("policy", ["mixed_bfloat16"])
 def test_it_trains_in_mixed_precision(captioner, policy, data):
     model = make(captioner, dtype=policy)
@@ -415,7 +419,7 @@ def test_trained_weights_of_an_encoder_are_not_fetched_again():
     assert model.get_config()["encoder_weights"] is None
 
 
-@both
+@one_of_them
 def test_a_named_encoder_can_be_kept_as_it_is(captioner, rng):
     model = make(
         captioner,
@@ -433,7 +437,7 @@ def test_a_named_encoder_can_be_kept_as_it_is(captioner, rng):
     assert model.encoder.output_shape == (None, 4, 4, 32)
 
 
-@both
+@one_of_them
 def test_an_encoder_of_ones_own(captioner, data, tmp_path):
     own = keras.Sequential(
         [

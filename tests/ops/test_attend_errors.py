@@ -163,7 +163,7 @@ def test_a_window_that_reaches_nothing(window):
 @pytest.mark.parametrize("implementation", ["flash", "", True])
 def test_an_unknown_implementation(implementation):
     message = (
-        "`implementation` must be one of ('explicit', 'fused') or None. "
+        "`implementation` must be one of ('explicit', 'fused', 'chunked') or None. "
         f"Received: implementation={implementation!r}"
     )
     refused(message, implementation=implementation)
