@@ -1,95 +1,86 @@
-"""Is an encoder block of ours slower than one made of Keras's own layers?
+"""Is an encoder block of ours as fast as other ones?
 
-    KERAS_BACKEND=jax python benchmarks/encoder_block.py
+    KERAS_BACKEND=jax python benchmarks/encoder_block.py [--quick]
 
-Prints seconds for a forward pass and for a training step, ours and Keras's in turn in
-one process, and their ratio: above 1, ours is faster. About a minute on two cores.
-Ratios within 7% are ties.
+A forward pass and a training step of one block, ours against a block of Keras's own
+layers, KerasHub's, PyTorch's and one written in the framework alone. Keras's trainer is
+included where there is Keras. TIME
 """
 
-import statistics
-import time
-
 import keras
-import numpy as np
+from contenders import BERT_BASE
+from contenders import block_flops
+from contenders import draw_inputs
+from contenders import jax_block
+from contenders import jax_contender
+from contenders import keras_block
+from contenders import keras_contender
+from contenders import keras_hub_block
+from contenders import our_block
+from contenders import tensorflow_block
+from contenders import tensorflow_contender
+from contenders import torch_block
+from contenders import torch_contender
+from contenders import torch_nn_block
+from contenders import TOY
+from contenders import VIT_S
+from harness import installed
+from harness import read_options
+from harness import Report
 
-from keras_attention.layers import TransformerEncoderBlock
-
-# Batch size, tokens, width, heads, hidden width: ViT-S/16 and BERT-base.
-SHAPES = {"ViT-S": (8, 197, 384, 6, 1536), "BERT": (4, 128, 768, 12, 3072)}
-REPEATS = 15
-
-
-def our_block(x, num_heads, mlp_dim, dropout):
-    """The block as a user of this library writes it."""
-    return TransformerEncoderBlock(
-        num_heads, mlp_dim, dropout=dropout, attention_dropout=dropout
-    )(x)
-
-
-def keras_block(x, num_heads, mlp_dim, dropout):
-    """The same block made of Keras's layers."""
-    width = x.shape[-1]
-    y = keras.layers.LayerNormalization(epsilon=1e-6)(x)
-    y = keras.layers.MultiHeadAttention(num_heads, width // num_heads, dropout=dropout)(
-        y, y
-    )
-    x = x + keras.layers.Dropout(dropout)(y)
-    y = keras.layers.LayerNormalization(epsilon=1e-6)(x)
-    y = keras.layers.Dense(
-        mlp_dim, activation=lambda z: keras.ops.gelu(z, approximate=False)
-    )(y)
-    y = keras.layers.Dense(width)(y)
-    return x + keras.layers.Dropout(dropout)(y)
+SHAPES = {
+    "full": {"ViT-S": VIT_S, "BERT-base": BERT_BASE},
+    "quick": {"ViT-S": VIT_S},
+    "tiny": {"toy": TOY},
+}
 
 
-def make_model(block, shape, dropout):
-    """A compiled model of one block."""
-    _, length, width, num_heads, mlp_dim = shape
-    inputs = keras.Input((length, width))
-    model = keras.Model(inputs, block(inputs, num_heads, mlp_dim, dropout))
-    model.compile("sgd", "mse")
-    return model
+def make_contenders(shape, dropout, jit_compile, with_keras_hub):
+    """All blocks of one shape, a dict of contenders."""
+    x = draw_inputs(shape)
+    blocks = {"ours": our_block, "Keras": keras_block}
+    if with_keras_hub:
+        blocks["KerasHub"] = keras_hub_block
+    found = {
+        name: keras_contender(x, block(shape, dropout), jit_compile)
+        for name, block in blocks.items()
+    }
+    backend = keras.backend.backend()
+    if backend == "torch":
+        found["torch.nn"] = torch_contender(x, torch_nn_block(shape, dropout))
+        found["without Keras"] = torch_contender(x, torch_block(shape, dropout))
+    elif backend == "jax":
+        found["without Keras"] = jax_contender(x, *jax_block(shape, dropout))
+    else:
+        found["without Keras"] = tensorflow_contender(
+            x, *tensorflow_block(shape, dropout), jit_compile
+        )
+    sizes = {name: contender.num_parameters for name, contender in found.items()}
+    if len(set(sizes.values())) != 1:
+        raise ValueError(f"The blocks must have equally many parameters: {sizes}")
+    return found
 
 
-def measure(calls):
-    """Runs each call in turn, and returns the median seconds of each."""
-    seconds = {name: [] for name in calls}
-    for repeat in range(REPEATS + 2):
-        for name, call in calls.items():
-            start = time.perf_counter()
-            call()
-            if repeat >= 2:  # the first two compile and warm up
-                seconds[name].append(time.perf_counter() - start)
-    return {name: statistics.median(times) for name, times in seconds.items()}
-
-
-def main():
-    print(f"keras {keras.__version__}, backend {keras.backend.backend()}")
-    print(
-        f"{'shape':6} {'dropout':>7} {'':8} {'ours s':>8} {'Keras s':>8} {'ratio':>6}"
-    )
-    for name, shape in SHAPES.items():
-        x = np.random.default_rng(0).normal(size=shape[:3]).astype("float32")
+def main(arguments=None):
+    options = read_options(__doc__, arguments)
+    with_keras_hub = installed("keras_hub", "keras-hub")
+    report = Report("encoder_block", options)
+    # TensorFlow compiles by XLA only where it is told to, on a processor.
+    compiled = {"": "auto"}
+    if keras.backend.backend() == "tensorflow":
+        compiled = {"": False, ", XLA": True}
+    for name, shape in SHAPES[options.size].items():
         for dropout in (0.0, 0.1):
-            models = {
-                "ours": make_model(our_block, shape, dropout),
-                "keras": make_model(keras_block, shape, dropout),
-            }
-            kinds = {
-                "forward": lambda model, x=x: model.predict_on_batch(x),
-                "train": lambda model, x=x: float(model.train_on_batch(x, x)),
-            }
-            for kind, call in kinds.items():
-                seconds = measure(
-                    {key: (lambda m=m, c=call: c(m)) for key, m in models.items()}
-                )
-                ratio = seconds["keras"] / seconds["ours"]
-                print(
-                    f"{name:6} {dropout:7} {kind:8} {seconds['ours']:8.4f} "
-                    f"{seconds['keras']:8.4f} {ratio:6.2f}",
-                    flush=True,
-                )
+            for label, jit_compile in compiled.items():
+                found = make_contenders(shape, dropout, jit_compile, with_keras_hub)
+                for kind, times in (("forward", 1), ("train", 3)):
+                    calls = {key: getattr(c, kind) for key, c in found.items()}
+                    report.compare(
+                        f"{name}, dropout {dropout:g}{label}, {kind}",
+                        calls,
+                        flops=times * block_flops(shape),
+                    )
+    report.finish()
 
 
 if __name__ == "__main__":

@@ -117,7 +117,7 @@ for i, panel in enumerate(axes):
 #
 # It is the attention of the first tutorial, with a bias b. There the keys were words in
 # a row, here they are cells in a grid. To attention both are sets. In NumPy, for one
-# picture and one word, with S = rows x columns:
+# picture and one word:
 
 
 # %%
@@ -162,6 +162,10 @@ print("largest difference", f"{np.abs(context[0, 0] - by_hand).max():.0e}")
 # encoder and an LSTM of the same width, but all it learns of the picture is one vector,
 # made once from the mean of the grid. Both are trained to say each word when they are
 # given the picture and the words before it.
+#
+# In the paper, and here, the context is multiplied by a **gate** before the LSTM gets
+# it, one number between 0 and 1 that the state sets: $\beta = \text{sigmoid}(w_\beta
+# \cdot h + b_\beta)$. A word that needs no look can do without.
 
 # %%
 BATCH, EPOCHS = 32, 3
@@ -216,32 +220,33 @@ for i in range(TESTS - 1, len(images), TESTS):
     print()
 
 # %% [markdown]
-# Then we count the captions without a mistake, and those that name the right objects
-# in any order.
-
+# Then we count the captions in which all words are right, all colours, all shapes.
 
 # %%
-def sort_objects(caption):
-    return sorted(caption.split(" and "))
+PARTS = {
+    "all words": slice(None),
+    "colours": slice(0, None, 3),  # colour, shape, "and", colour, shape, ...
+    "shapes": slice(1, None, 3),
+}
+right = {name: np.zeros((4, 3)) for name in models}
+for name in models:
+    pairs = zip(written[name], captions, strict=True)
+    pairs = [(ours.split(), truth.split()) for ours, truth in pairs]
+    for i in range(4):
+        for j, part in enumerate(PARTS.values()):
+            of_kind = pairs[i * TESTS : (i + 1) * TESTS]
+            right[name][i, j] = np.mean([a[part] == b[part] for a, b in of_kind])
 
-
-print(" " * 12, *(f"{name:^23}" for name in models))
-print("objects     ", "  no mistake  any order" * len(models))
-right = {name: [] for name in models}
-for n in (1, 2, 3, 4):
-    rates = []
-    for name in models:
-        pairs = list(zip(written[name], captions, strict=True))
-        pairs = pairs[(n - 1) * TESTS : n * TESTS]
-        right[name].append(np.mean([ours == truth for ours, truth in pairs]))
-        in_any_order = [sort_objects(a) == sort_objects(b) for a, b in pairs]
-        rates += [right[name][-1], np.mean(in_any_order)]
-    print(f"{n:7}     ", *(f"{rate:11.1%}" for rate in rates))
+print(" " * 7, *(f"{name:^31}" for name in models))
+print("objects", *[f"{part:>10}" for part in PARTS] * 2)
+for i in range(4):
+    rates = np.concatenate([right[name][i] for name in models])
+    print(f"{i + 1:7}", *(f"{rate:10.1%}" for rate in rates))
 
 # %%
 figure, axes = plt.subplots(figsize=(6, 3), layout="constrained")
 for name, style in zip(models, ("o-", "s--"), strict=True):
-    axes.plot([1, 2, 3, 4], right[name], style, label=name)
+    axes.plot([1, 2, 3, 4], right[name][:, 0], style, label=name)
 axes.set_xticks([1, 2, 3, 4])
 axes.set_xlabel("objects in the picture")
 axes.set_ylabel("captions without a mistake")
@@ -270,9 +275,9 @@ show_words(images[shown], caption, weights[0]).figure()
 # %% [markdown]
 # ## Does it look at what it names?
 #
-# Here that question has a number. We give the model the right captions, and sum the
-# weights over the cells that an object touches: the object that the word belongs to,
-# and the one after it.
+# Here that question has a number. We give the model the right captions, word by word,
+# and sum the weights over the cells that an object touches: the object that the word
+# belongs to, and the one after it. With them goes the gate.
 
 
 # %%
@@ -284,23 +289,36 @@ def find_cells(corner):
     return pixels.reshape(8, 8, 8, 8).any(axis=(1, 3))
 
 
+def follow(model, images, captions):
+    """Where the model looks for each word, (B, T, 8, 8), and its gate, (B, T)."""
+    decoder, weights, gates = model.decoder, [], []
+    ids = vocabulary.encode(captions)[:, :-1]
+    picture, state = decoder.start(model.encoder(images))
+    for t in range(ids.shape[1]):
+        gates.append(ops.convert_to_numpy(decoder.gate(state[0])))  # (B, 1, 1)
+        _, state = decoder.write(picture, state, ids[:, t : t + 1])
+        weights.append(ops.convert_to_numpy(decoder.attention_weights(state)))
+    weights, gates = np.concatenate(weights, axis=1), np.concatenate(gates, axis=1)
+    return weights.reshape(*ids.shape, 8, 8), gates[:, :, 0]
+
+
 def measure(model):
-    """For each kind of word, the weight on its object and on the next one."""
-    grid = model.encoder(images)
-    ids = vocabulary.encode(captions)
-    _, weights = model.decoder(grid, ids, return_attention_scores=True)
-    shares = {"colour": [], "shape": [], "and": []}
-    for looks, places in zip(ops.convert_to_numpy(weights), corners, strict=True):
-        cells = [find_cells(corner) for corner in places]
+    """The weight on a word's object, on the next one, and the gate, by kind of word."""
+    numbers = {"colour": [], "shape": [], "and": []}
+    for corner, looks, gates in zip(
+        corners, *follow(model, images, captions), strict=True
+    ):
+        cells = [find_cells(place) for place in corner]
         for i, (here, after) in enumerate(zip(cells[:-1], cells[1:], strict=True)):
-            for t, kind in enumerate(shares, start=3 * i):
-                shares[kind].append([looks[t][here].sum(), looks[t][after].sum()])
-    return {kind: np.mean(shares[kind], axis=0) for kind in shares}
+            for t, kind in enumerate(numbers, start=3 * i):
+                shares = looks[t][here].sum(), looks[t][after].sum()
+                numbers[kind].append([*shares, gates[t]])
+    return {kind: np.mean(rows, axis=0) for kind, rows in numbers.items()}
 
 
-print("weight on      this object   the next one")
-for kind, (here, after) in measure(attentive).items():
-    print(f"{kind:12}  {here:12.0%}   {after:12.0%}")
+print("before       this object   the next one   gate")
+for kind, (here, after, gate) in measure(attentive).items():
+    print(f"{kind:11}  {here:11.0%}   {after:12.0%}   {gate:.2f}")
 share = np.mean([find_cells(corner).mean() for corner in sum(corners, [])])
 print(f"if it looked everywhere alike: {share:.0%}")
 
@@ -345,7 +363,7 @@ train(dutiful)
 # %%
 penalties = {"off": attentive, "on": dutiful}
 for name, model in penalties.items():
-    here, _ = measure(model)["colour"]
+    here, _, _ = measure(model)["colour"]
     is_right = np.array(model.caption(images)) == np.array(captions)
     print(f"{name:3}  without a mistake {is_right.mean():6.1%}", end="  ")
     print(f"on the object when its colour is named {here:.0%}")
@@ -354,9 +372,8 @@ figure, axes = plt.subplots(1, 3, figsize=(7, 2.6), layout="constrained")
 axes[0].imshow(images[-1])
 axes[0].set_title("the picture", fontsize=9)
 for panel, (name, model) in zip(axes[1:], penalties.items(), strict=True):
-    grid = model.encoder(images[-1:])
-    _, weights = model.decoder(grid, ids[:, :-1], return_attention_scores=True)
-    total = ops.convert_to_numpy(weights)[0].sum(axis=0)  # (rows, columns)
+    weights, _ = follow(model, images[-1:], captions[-1:])
+    total = weights[0].sum(axis=0)  # (8, 8)
     drawn = panel.imshow(total, cmap="Greys", vmin=0, vmax=2)
     panel.set_title(f"{name}: sum over the words", fontsize=9)
 figure.colorbar(drawn, ax=axes)

@@ -13,7 +13,6 @@ T' x S', and there are I x J of them.
 """
 
 import collections
-import math
 
 import keras
 from keras import ops
@@ -87,8 +86,11 @@ def is_better(query, key, value, banded=False):
     (False, True)
     """
     sizes = (*query.shape[:3], key.shape[1])
-    # A size that is not known yet counts as 1.
-    return math.prod(size for size in sizes if isinstance(size, int)) > MOST_WEIGHTS
+    weights = 1
+    for size in sizes:
+        if isinstance(size, int):  # else it is not known yet
+            weights *= size
+    return weights > MOST_WEIGHTS
 
 
 def chunked_attention(

@@ -156,10 +156,9 @@ def map_numbers(function, count):
 
     Example:
 
-    >>> keras.ops.convert_to_numpy(map_numbers(lambda i: i * keras.ops.ones(1), 3))
-    array([[0.],
-           [1.],
-           [2.]], dtype=float32)
+    >>> doubled = map_numbers(lambda number: keras.ops.add(number, number), 3)
+    >>> keras.ops.convert_to_numpy(doubled).tolist()
+    [0, 2, 4]
     """
     if keras.backend.backend() == "torch":
         results = [function(number) for number in range(count)]
