@@ -170,32 +170,29 @@ def attend(
         "dropout": dropout > 0,
     }
     asked = [option for option, is_asked in asked.items() if is_asked]
-    banded = window is not None or (is_causal and mask is not None)
-    implementation = _choose(implementation, (query, key, value), asked, banded)
-    options = {"mask": mask, "bias": bias, "scale": scale}
+    options = {"mask": mask, "bias": bias, "is_causal": is_causal, "window": window}
+    implementation = _choose(implementation, (query, key, value), asked, options)
+    if implementation == "fused":
+        return fused.fused_attention(query, key, value, **options, scale=scale)
     if implementation == "chunked":
         return chunked.chunked_attention(
             query,
             key,
             value,
             **options,
-            is_causal=is_causal,
-            window=window,
+            scale=scale,
             softcap=softcap,
             sinks=sinks,
             dropout=dropout,
             seed=seed,
         )
-    if implementation == "fused" and not banded:
-        return fused.fused_attention(query, key, value, **options, is_causal=is_causal)
-    options["mask"] = _whole_mask(mask, is_causal, window, query, key)
-    if implementation == "fused":
-        return fused.fused_attention(query, key, value, **options)
     output, weights = explicit.explicit_attention(
         query,
         key,
         value,
-        **options,
+        mask=_whole_mask(mask, is_causal, window, query, key),
+        bias=bias,
+        scale=scale,
         softcap=softcap,
         sinks=sinks,
         dropout=dropout,
@@ -205,14 +202,14 @@ def attend(
     return (output, weights) if return_attention_scores else output
 
 
-def _choose(implementation, inputs, asked, banded):
+def _choose(implementation, inputs, asked, options):
     """Names the implementation that serves this call.
 
     Args:
         implementation: The one that is forced, or `None`.
         inputs: Query, key and value.
         asked: Names of the options that not each implementation has.
-        banded: Whether causality or a window joins other masks.
+        options: Mask, bias, causality and window.
     """
     _check_implementation(implementation)
     forced = implementation or _forced[-1]
@@ -229,9 +226,11 @@ def _choose(implementation, inputs, asked, banded):
         )
     if forced:
         return forced
-    if reasons["fused"] is None and fused.is_better(*inputs, banded):
+    if reasons["fused"] is None and fused.is_better(*inputs, **options):
         return "fused"
-    if reasons["chunked"] is None and chunked.is_better(*inputs, banded):
+    if reasons["chunked"] is None and chunked.is_better(
+        *inputs, window=options["window"]
+    ):
         return "chunked"
     return "explicit"
 

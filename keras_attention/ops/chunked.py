@@ -20,10 +20,13 @@ from keras import ops
 from keras_attention.ops.dropout import draw_seed
 from keras_attention.ops.dropout import keep_factors
 from keras_attention.ops.explicit import MASKED
-from keras_attention.ops.explicit import matmul_in_groups
+from keras_attention.ops.loops import add_at
 from keras_attention.ops.loops import add_slice
 from keras_attention.ops.loops import compiled
-from keras_attention.ops.loops import map_numbers
+from keras_attention.ops.loops import join_sums
+from keras_attention.ops.loops import make_sums
+from keras_attention.ops.loops import on_gpu
+from keras_attention.ops.loops import repeat
 from keras_attention.ops.loops import with_gradient
 from keras_attention.ops.masks import window_sides
 
@@ -37,8 +40,13 @@ Options = collections.namedtuple(
 )
 
 
-# Beyond so many weights, it is better to compute them tile by tile.
-MOST_WEIGHTS = 2**24
+# The most queries and keys of a tile, and of one in a window: so it fits the caches.
+TILE = 512
+TILE_OF_WINDOW = 256
+# Beyond so many weights it is better to compute them tile by tile, on a CPU: JAX is
+# faster then, the others need less memory at about the same speed.
+MOST_WEIGHTS = {"jax": 2**22, "tensorflow": 2**26, "torch": 2**24}
+MOST_WEIGHTS_OF_GPU = 2**28
 
 
 def why_not(query, key, value, asked=()):
@@ -67,30 +75,37 @@ def why_not(query, key, value, asked=()):
     return None
 
 
-def is_better(query, key, value, banded=False):
-    """Whether so many weights are computed better tile by tile.
+def is_better(query, key, value, *, window=None):
+    """Whether the weights of this call are better computed tile by tile.
 
     Args:
         query: `(B, T, N, H)`.
         key: `(B, S, K, H)`.
         value: `(B, S, K, Hv)`.
-        banded: Whether causality or a window joins other masks.
+        window: How far a query reads, or `None`.
 
     Returns:
         True or False.
 
     Example:
 
-    >>> short, long = keras.ops.ones((1, 9, 1, 1)), keras.ops.ones((1, 9000, 1, 1))
+    >>> short, long = keras.ops.ones((1, 9, 1, 1)), keras.ops.ones((1, 9999, 1, 1))
     >>> is_better(short, short, short), is_better(long, long, long)
     (False, True)
     """
-    sizes = (*query.shape[:3], key.shape[1])
-    weights = 1
-    for size in sizes:
-        if isinstance(size, int):  # else it is not known yet
-            weights *= size
-    return weights > MOST_WEIGHTS
+    batch_size, query_length, num_heads, _ = query.shape
+    key_length = key.shape[1]
+    if not (isinstance(query_length, int) and isinstance(key_length, int)):
+        return False  # not known yet
+    if query_length <= TILE and key_length <= TILE:
+        return False  # one tile is all
+    if window is not None and key_length >= 4 * (
+        TILE_OF_WINDOW + sum(window_sides(window))
+    ):
+        return True
+    batch_size = batch_size if isinstance(batch_size, int) else 1
+    most = MOST_WEIGHTS_OF_GPU if on_gpu() else MOST_WEIGHTS[keras.backend.backend()]
+    return batch_size * num_heads * query_length * key_length > most
 
 
 def chunked_attention(
@@ -137,7 +152,7 @@ def chunked_attention(
     if dropout > 0:
         inputs["seed"] = draw_seed(seed)
     options = Options(
-        tile=tile_size(window),
+        tile=tile_size((query.shape[1], key.shape[1]), window),
         is_causal=is_causal,
         window=None if window is None else window_sides(window),
         scale=scale,
@@ -147,9 +162,31 @@ def chunked_attention(
     return with_gradient(_forward, _backward, inputs, options)
 
 
-def tile_size(window):
-    """Chooses `(T', S')`, so that a tile fits the caches of a processor."""
-    return (256, 512) if window is None else (256, 256)
+def tile_size(lengths, window):
+    """Chooses `(T', S')`, so that tiles fit the caches and the lengths.
+
+    Args:
+        lengths: `(T, S)`, or `None` for one that is not known.
+        window: How far a query reads, or `None`.
+
+    Returns:
+        Two integers.
+
+    Example:
+
+    >>> tile_size((600, None), None)
+    (304, 512)
+    """
+    most = TILE if window is None else TILE_OF_WINDOW
+    return tuple(_even_part(length, most) for length in lengths)
+
+
+def _even_part(length, most):
+    """Cuts a length into the fewest equal parts, multiples of 16."""
+    if not isinstance(length, int):
+        return most
+    count = -(-length // most)
+    return min(most, -(-length // (16 * count)) * 16)
 
 
 @compiled
@@ -158,16 +195,11 @@ def _forward(inputs, options):
     tiles = _Tiles(inputs, options)
     values = _split(inputs["value"], options.tile[1], tiles.dtype)  # (J, B, K, S', Hv)
 
-    def rows(i):
-        shape = (tiles.batch_size, tiles.num_heads, options.tile[0])
-        if tiles.sinks is None:
-            highest = ops.full((*shape, 1), LOWEST, tiles.dtype)
-            total = ops.zeros((*shape, 1), tiles.dtype)
-        else:
-            highest = ops.broadcast_to(tiles.sinks, (*shape, 1))
-            total = ops.ones((*shape, 1), tiles.dtype)
-        output = ops.zeros((*shape, inputs["value"].shape[-1]), tiles.dtype)
+    value_dim = inputs["value"].shape[-1]
+    shape = (tiles.batch_size, tiles.num_heads, options.tile[0])  # B, N, T'
+    count = tiles.counts[0]
 
+    def add_rows(i, results):
         def add_tile(j, sums):
             before, total, output = sums
             scores, _ = tiles.scores(i, j)
@@ -175,20 +207,28 @@ def _forward(inputs, options):
             weights = ops.exp(scores - highest)  # (B, N, T', S'), all by one factor
             shrink = ops.exp(before - highest)
             total = total * shrink + ops.sum(weights, axis=-1, keepdims=True)
-            weights = weights * tiles.kept(i, j)
-            output = output * shrink + matmul_in_groups(weights, values[j])
+            if tiles.seed is not None:
+                weights = weights * tiles.kept(i, j)
+            output = output * shrink + tiles.sum_over_keys(weights, values[j])
             return highest, total, output
 
-        highest, total, output = ops.fori_loop(
+        highest, total = tiles.sink(shape)
+        output = ops.zeros((*shape, value_dim), tiles.dtype)
+        highest, total, output = repeat(
             *tiles.reach(i), add_tile, (highest, total, output)
         )
         # Where nothing may be read: zeros, and weights of zero in the backward pass.
         reads = total > 0
         total = ops.where(reads, total, 1.0)
         log_sum = ops.where(reads, highest + ops.log(total), -MASKED)
-        return output / total, log_sum
+        outputs, log_sums = results
+        return add_at(outputs, i, output / total), add_at(log_sums, i, log_sum)
 
-    outputs, log_sums = map_numbers(rows, tiles.counts[0])
+    results = (
+        make_sums((count, *shape, value_dim), tiles.dtype),
+        make_sums((count, *shape, 1), tiles.dtype),
+    )
+    outputs, log_sums = map(join_sums, repeat(0, count, add_rows, results))
     output = _join(outputs, ops.shape(inputs["query"])[1])
     return ops.cast(output, inputs["value"].dtype), log_sums  # (I, B, N, T', 1)
 
@@ -208,45 +248,48 @@ def _backward(residuals, options):
     means = _split(means, query_size, tiles.dtype)  # (I, B, N, T', 1)
     gradients = _split(gradient, query_size, tiles.dtype)  # (I, B, N, T', Hv)
 
-    def rows(i, sums):
+    def add_rows(i, sums):
         def add_tile(j, sums):
             of_query, sums = sums[0], dict(sums[1])
             scores, slope = tiles.scores(i, j)
             weights = ops.exp(scores - log_sums[i])  # (B, N, T', S')
-            kept = tiles.kept(i, j)
-            of_value = _matmul_over_groups(
-                weights * kept, gradients[i], values.shape[2]
+            of_weights = tiles.product(gradients[i], values[j])
+            kept = weights
+            if tiles.seed is not None:
+                factors = tiles.kept(i, j)
+                kept, of_weights = weights * factors, of_weights * factors
+            sums["value"] = add_at(
+                sums["value"], j, tiles.sum_over_queries(kept, gradients[i])
             )
-            of_weights = matmul_in_groups(gradients[i], ops.swapaxes(values[j], -1, -2))
-            of_scores = weights * (of_weights * kept - means[i])
+            of_scores = weights * (of_weights - means[i])
             if "bias" in sums:
                 place, part = tiles.of_bias(i, j, of_scores)
                 sums["bias"] = add_slice(sums["bias"], place, part)
-            of_scores = of_scores * slope
-            of_key = _matmul_over_groups(of_scores, tiles.query(i), tiles.num_groups)
-            sums["key"] = add_slice(sums["key"], (j, 0, 0, 0, 0), of_key[None])
-            sums["value"] = add_slice(sums["value"], (j, 0, 0, 0, 0), of_value[None])
-            return of_query + matmul_in_groups(of_scores, tiles.keys[j]), sums
+            if slope is not None:
+                of_scores = of_scores * slope
+            sums["key"] = add_at(
+                sums["key"], j, tiles.sum_over_queries(of_scores, tiles.queries[i])
+            )
+            return of_query + tiles.sum_over_keys(of_scores, tiles.keys[j]), sums
 
         sums = dict(sums)
         of_query = sums.pop("query")
-        zeros = ops.zeros_like(of_query[0])
-        part, sums = ops.fori_loop(*tiles.reach(i), add_tile, (zeros, sums))
-        return {"query": add_slice(of_query, (i, 0, 0, 0, 0), part[None]), **sums}
+        zeros = ops.zeros_like(tiles.queries[0])
+        part, sums = repeat(*tiles.reach(i), add_tile, (zeros, sums))
+        return {"query": add_at(of_query, i, part), **sums}
 
+    parts = {"query": tiles.queries, "key": tiles.keys, "value": values}
     sums = {
-        "query": ops.zeros_like(tiles.queries),
-        "key": ops.zeros_like(tiles.keys),
-        "value": ops.zeros_like(values),
+        name: make_sums(ops.shape(part), tiles.dtype) for name, part in parts.items()
     }
     if "bias" in residuals:
         sums["bias"] = ops.zeros_like(tiles.bias)
-    sums = ops.fori_loop(0, tiles.counts[0], rows, sums)
+    sums = repeat(0, tiles.counts[0], add_rows, sums)
     result = {
-        "query": _join(sums["query"], ops.shape(residuals["query"])[1]) * options.scale,
-        "key": _join(sums["key"], ops.shape(residuals["key"])[1]),
-        "value": _join(sums["value"], ops.shape(residuals["value"])[1]),
+        name: _join(join_sums(sums[name]), ops.shape(residuals[name])[1])
+        for name in parts
     }
+    result["query"] = result["query"] * options.scale
     if "bias" in residuals:
         shape = ops.shape(residuals["bias"])
         result["bias"] = sums["bias"][:, :, : shape[2], : shape[3]]
@@ -266,7 +309,8 @@ class _Tiles:
         self.batch_size, self.query_length, self.num_heads, _ = ops.shape(query)
         self.key_length, self.num_groups = ops.shape(key)[1:3]
         query_size, key_size = options.tile
-        self.queries = _split(query, query_size, self.dtype)  # (I, B, N, T', H)
+        queries = _split(query, query_size, self.dtype)
+        self.queries = queries * options.scale  # (I, B, N, T', H)
         self.keys = _split(key, key_size, self.dtype)  # (J, B, K, S', H)
         self.counts = ops.shape(self.queries)[0], ops.shape(self.keys)[0]
         self.mask = self._padded(inputs.get("mask"))
@@ -277,8 +321,15 @@ class _Tiles:
             sinks = ops.cast(inputs["sinks"], self.dtype)
             self.sinks = sinks[None, :, None, None]  # (1, N, 1, 1)
 
-    def query(self, i):
-        return self.queries[i] * self.options.scale
+    def sink(self, shape):
+        """With what the maximum and the sum of rows begin, `(B, N, T', 1)`."""
+        if self.sinks is None:
+            return ops.full((*shape, 1), LOWEST, self.dtype), ops.zeros(
+                (*shape, 1), self.dtype
+            )
+        return ops.broadcast_to(self.sinks, (*shape, 1)), ops.ones(
+            (*shape, 1), self.dtype
+        )
 
     def reach(self, i):
         """From which tile of keys to before which the queries of tile i read."""
@@ -294,10 +345,9 @@ class _Tiles:
         return first, end
 
     def scores(self, i, j):
-        """The scores of a tile `(B, N, T', S')`, and their slope before the cap."""
-        options, slope = self.options, 1.0
-        keys = ops.swapaxes(self.keys[j], -1, -2)  # (B, K, H, S')
-        scores = matmul_in_groups(self.query(i), keys)
+        """The scores of a tile `(B, N, T', S')`, and their slope if they have a cap."""
+        options, slope = self.options, None
+        scores = self.product(self.queries[i], self.keys[j])
         if options.softcap is not None:
             bounded = ops.tanh(scores / options.softcap)
             scores, slope = options.softcap * bounded, 1.0 - ops.square(bounded)
@@ -309,10 +359,35 @@ class _Tiles:
             scores = ops.where(allowed, scores, MASKED)
         return scores, slope
 
+    def product(self, rows, columns):
+        """`(B, N, T', X)` times `(B, K, S', X)` is `(B, N, T', S')`."""
+        return self._einsum("bktx,bksx->bkts", rows, columns)
+
+    def sum_over_keys(self, weights, values):
+        """`(B, N, T', S')` times `(B, K, S', X)` is `(B, N, T', X)`."""
+        return self._einsum("bkts,bksx->bktx", weights, values)
+
+    def sum_over_queries(self, weights, rows):
+        """`(B, N, T', S')` times `(B, N, T', X)` is `(B, K, S', X)`."""
+        weights, rows = self._grouped(weights), self._grouped(rows)
+        return ops.einsum("bkts,bktx->bksx", weights, rows)
+
+    def _einsum(self, equation, left, right):
+        batch_size, num_heads, rows, _ = ops.shape(left)
+        result = ops.einsum(equation, self._grouped(left), right)
+        shape = (batch_size, num_heads, rows, ops.shape(result)[-1])
+        return result if num_heads == self.num_groups else ops.reshape(result, shape)
+
+    def _grouped(self, x):
+        """Lays the rows of a group's heads below each other, `(B, K, T' N / K, X)`."""
+        batch_size, num_heads, rows, columns = ops.shape(x)
+        if num_heads == self.num_groups:
+            return x
+        rows = num_heads // self.num_groups * rows
+        return ops.reshape(x, (batch_size, self.num_groups, rows, columns))
+
     def kept(self, i, j):
-        """The factors of dropout, or 1."""
-        if self.seed is None:
-            return 1.0
+        """The factors of dropout, `(B, N, T', S')`."""
         numbers = ops.arange(self.batch_size * self.num_heads, dtype="int32")
         numbers = ops.reshape(numbers, (self.batch_size, self.num_heads, 1, 1))
         rows, columns = self._places(i, j)
@@ -388,30 +463,6 @@ def _join(tiles, length):
     x = ops.transpose(tiles, (1, 0, 3, 2, 4))
     x = ops.reshape(x, (batch_size, count * size, num_heads, width))
     return x[:, :length]
-
-
-def _matmul_over_groups(left, right, num_groups):
-    """Multiplies along the queries, and sums over the heads of a group.
-
-    Args:
-        left: `(B, N, T', X)`.
-        right: `(B, N, T', Y)`.
-        num_groups: K.
-
-    Returns:
-        `(B, K, X, Y)`.
-    """
-    left, right = (_group_rows(x, num_groups) for x in (left, right))
-    return ops.matmul(ops.swapaxes(left, -1, -2), right)
-
-
-def _group_rows(x, num_groups):
-    batch_size, num_heads, rows, columns = ops.shape(x)
-    if num_heads == num_groups:
-        return x
-    return ops.reshape(
-        x, (batch_size, num_groups, num_heads // num_groups * rows, columns)
-    )
 
 
 def _least(number, other):

@@ -38,7 +38,7 @@ def dot_product_scores(query, key):
     query, key = ops.convert_to_tensor(query), ops.convert_to_tensor(key)
     query = ops.transpose(query, (0, 2, 1, 3))  # (B, N, T, H)
     key = ops.transpose(key, (0, 2, 3, 1))  # (B, K, H, S)
-    return matmul_in_groups(query, key)  # (B, N, T, S)
+    return _matmul_in_groups(query, key)  # (B, N, T, S)
 
 
 def additive_scores(query, key, kernel):
@@ -152,7 +152,7 @@ def explicit_attention(
     kept = weights
     if dropout > 0:
         kept = weights * _factors(weights, dropout, seed)
-    output = matmul_in_groups(kept, ops.transpose(value, (0, 2, 1, 3)))
+    output = _matmul_in_groups(kept, ops.transpose(value, (0, 2, 1, 3)))
     return ops.transpose(output, (0, 2, 1, 3)), weights  # (B, T, N, Hv)
 
 
@@ -165,7 +165,7 @@ def _factors(weights, dropout, seed):
     return keep_factors(draw_seed(seed), dropout, rows, columns, weights.dtype)
 
 
-def matmul_in_groups(left, right):
+def _matmul_in_groups(left, right):
     """Multiplies N matrices with K, each of which serves N / K neighbours.
 
     The rows of a group are laid one below the other, so nothing is repeated.

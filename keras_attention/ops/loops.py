@@ -9,8 +9,8 @@ from keras import ops
 def compiled(function):
     """Compiles a function of a dict of tensors and of options that do not change.
 
-    XLA on JAX and TensorFlow, whatever stands around it: TensorFlow's own kernels
-    would write every tile to memory. PyTorch runs it as it is.
+    On TensorFlow into a graph, whose kernels are faster than what XLA makes of them.
+    PyTorch runs it as it is.
 
     Args:
         function: Called as `function(inputs, options)`, with `options` hashable.
@@ -29,7 +29,7 @@ def compiled(function):
         if keras.backend.backend() == "tensorflow":
             import tensorflow as tf
 
-            return tf.function(specialized, jit_compile=True)
+            return tf.function(specialized)
         return specialized
 
     @functools.wraps(function)
@@ -123,6 +123,31 @@ def _torch_with_gradient(forward, backward, inputs, options):
     return Function.apply(*inputs.values())
 
 
+def on_gpu():
+    """Whether the backend computes on a GPU.
+
+    Returns:
+        True or False.
+
+    Example:
+
+    >>> on_gpu() in (True, False)
+    True
+    """
+    backend = keras.backend.backend()
+    if backend == "jax":
+        import jax
+
+        return jax.default_backend() == "gpu"
+    if backend == "torch":
+        import torch
+
+        return torch.cuda.is_available()
+    import tensorflow as tf
+
+    return bool(tf.config.list_physical_devices("GPU"))
+
+
 def is_traced_by_jax(x):
     """Whether a tensor stands for any, in a function that JAX compiles.
 
@@ -144,26 +169,94 @@ def is_traced_by_jax(x):
     return isinstance(x, jax.core.Tracer)
 
 
-def map_numbers(function, count):
-    """Applies a function to 0, 1, ..., `count - 1`, one after the other.
+def repeat(first, end, step, state):
+    """Takes one step after the other.
 
     Args:
-        function: Takes an integer, returns a tensor or a tuple of tensors.
-        count: How often.
+        first: The first number.
+        end: The number before which it ends.
+        step: `step(number, state)` returns the next state.
+        state: A nested structure of tensors.
 
     Returns:
-        What the function returns, along a new first axis.
+        The state after the last step.
 
     Example:
 
-    >>> doubled = map_numbers(lambda number: keras.ops.add(number, number), 3)
-    >>> keras.ops.convert_to_numpy(doubled).tolist()
-    [0, 2, 4]
+    >>> int(repeat(1, 4, lambda number, total: total + number, 0))
+    6
     """
-    if keras.backend.backend() == "torch":
-        results = [function(number) for number in range(count)]
-        return keras.tree.map_structure(lambda *parts: ops.stack(parts), *results)
-    return ops.map(function, ops.arange(count, dtype="int32"))
+    if keras.backend.backend() != "tensorflow":
+        return ops.fori_loop(first, end, step, state)
+    import tensorflow as tf
+
+    # One step at a time: each has a tile of its own in memory.
+    return tf.while_loop(
+        lambda number, state: number < end,
+        lambda number, state: (number + 1, step(number, state)),
+        (first, state),
+        parallel_iterations=1,
+    )[1]
+
+
+def make_sums(shape, dtype):
+    """Makes a row of sums that begin at zero.
+
+    Args:
+        shape: `(n, ...)`, with n the number of sums.
+        dtype: That of the sums.
+
+    Returns:
+        Something for `add_at` and `join_sums`, which `repeat` can carry.
+
+    Example:
+
+    >>> sums = add_at(make_sums((2, 3), "float32"), 1, keras.ops.ones(3))
+    >>> keras.ops.convert_to_numpy(join_sums(sums)).tolist()
+    [[0.0, 0.0, 0.0], [1.0, 1.0, 1.0]]
+    """
+    if keras.backend.backend() != "tensorflow":
+        return ops.zeros(shape, dtype)
+    import tensorflow as tf
+
+    # A list of tensors: one changes without a copy of the others.
+    sums = tf.TensorArray(dtype, shape[0], clear_after_read=False)
+    return sums.unstack(tf.zeros(shape, dtype))
+
+
+def add_at(sums, number, update):
+    """Adds to one of the sums.
+
+    Args:
+        sums: From `make_sums`; must not be used again.
+        number: Integer, which sum.
+        update: What is added, without the first axis.
+
+    Returns:
+        The changed sums.
+    """
+    backend = keras.backend.backend()
+    if backend == "tensorflow":
+        return sums.write(number, sums.read(number) + update)
+    if backend == "torch":
+        sums[number].add_(update)
+        return sums
+    from jax import lax
+
+    changed = lax.dynamic_index_in_dim(sums, number, keepdims=False) + update
+    return lax.dynamic_update_index_in_dim(sums, changed, number, axis=0)
+
+
+def join_sums(sums):
+    """Gives the sums as one tensor.
+
+    Args:
+        sums: From `make_sums`.
+
+    Returns:
+        `(n, ...)`.
+    """
+    return sums.stack() if keras.backend.backend() == "tensorflow" else sums
 
 
 def add_slice(x, start, update):

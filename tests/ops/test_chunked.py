@@ -47,7 +47,7 @@ OPTIONS = {
 @pytest.fixture
 def small_tiles(monkeypatch):
     """Tiles of three queries and four keys, so that few tokens fill several."""
-    monkeypatch.setattr(chunked, "tile_size", lambda window: (3, 4))
+    monkeypatch.setattr(chunked, "tile_size", lambda lengths, window: (3, 4))
 
 
 def case(rng, name, query_length):
@@ -149,7 +149,8 @@ def test_few_weights_are_computed_at_once(chunked_calls, rng):
 
 
 def test_many_weights_are_computed_tile_by_tile(chunked_calls, monkeypatch, rng):
-    monkeypatch.setattr(chunked, "MOST_WEIGHTS", 5)
+    monkeypatch.setattr(chunked, "TILE", 4)
+    monkeypatch.setitem(chunked.MOST_WEIGHTS, BACKEND, 5)
     attend(*tensors(rng, query_length=5, num_key_heads=2), softcap=2.0)
     assert len(chunked_calls) == 1
 
@@ -157,10 +158,11 @@ def test_many_weights_are_computed_tile_by_tile(chunked_calls, monkeypatch, rng)
 def test_the_framework_s_kernel_is_not_given_a_mask_for_a_long_window(
     chunked_calls, monkeypatch, rng
 ):
-    monkeypatch.setattr(chunked, "MOST_WEIGHTS", 5)
+    monkeypatch.setattr(chunked, "TILE", 4)
+    monkeypatch.setitem(chunked.MOST_WEIGHTS, BACKEND, 5)
     monkeypatch.setattr("keras_attention.ops.fused.LARGEST_MASK", 5)
     inputs = tensors(rng, query_length=5, num_key_heads=2)
-    attend(*inputs, window=2)
+    attend(*inputs, window=2, is_causal=True)
     assert len(chunked_calls) == 1
 
 
@@ -170,7 +172,8 @@ def test_the_framework_s_kernel_is_not_given_a_mask_for_a_long_window(
 def test_what_needs_all_weights_is_explicit(
     option, value, chunked_calls, monkeypatch, rng
 ):
-    monkeypatch.setattr(chunked, "MOST_WEIGHTS", 5)
+    monkeypatch.setattr(chunked, "TILE", 4)
+    monkeypatch.setitem(chunked.MOST_WEIGHTS, BACKEND, 5)
     inputs = tensors(rng, query_length=5, num_key_heads=2)
     attend(*inputs, **{option: value})
     assert not chunked_calls

@@ -252,3 +252,34 @@ def test_tensorflow_says_that_it_has_none(fused_calls, rng):
         attend(*inputs, implementation="fused")
     attend(*inputs)
     assert not fused_calls
+
+
+# Windows in blocks.
+
+
+@pytest.mark.skipif(BACKEND != "torch", reason="The others go tile by tile.")
+@pytest.mark.parametrize("mask_axes", [None, "BS", "1N1S"])
+@pytest.mark.parametrize(
+    "window, is_causal", [(2, False), (2, True), ((0, 3), False), ((70, 5), True)]
+)
+@pytest.mark.parametrize("query_length", [5, 150, 400])
+def test_a_window_is_read_in_blocks(
+    query_length, window, is_causal, mask_axes, monkeypatch, rng
+):
+    """Blocks of 64 or 128 queries, fewer and more than there are keys, 321."""
+    blocks = []
+    run = fused._torch_attention_in_blocks
+    monkeypatch.setattr(
+        fused,
+        "_torch_attention_in_blocks",
+        lambda *arguments: blocks.append(arguments) or run(*arguments),
+    )
+    query = rng.normal(size=(2, query_length, 4, 3)).astype("float32")
+    key = rng.normal(size=(2, 321, 2, 3)).astype("float32")
+    value = rng.normal(size=(2, 321, 2, 5)).astype("float32")
+    options = {"window": window, "is_causal": is_causal}
+    if mask_axes is not None:
+        shape = {"BS": (2, 321), "1N1S": (1, 4, 1, 321)}[mask_axes]
+        options["mask"] = rng.random(shape) < 0.5
+    check_fused([query, key, value], options)
+    assert len(blocks) == 2  # forward, and forward with its gradient
