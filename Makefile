@@ -89,11 +89,14 @@ tutorials: $(DEV)  ## Run the tutorials, and write their notebooks from what the
 		|| exit 1; \
 	done
 
+# What the benchmarks share.
+BENCH_SHARED := $(addprefix benchmarks/,contenders.py harness.py memory.py)
+
 bench: $(DEV)  ## Time this library against others, on each backend
-	@for script in $(wildcard benchmarks/*.py); do \
+	@for script in $(filter-out $(BENCH_SHARED),$(wildcard benchmarks/*.py)); do \
 		for backend in $(BACKENDS); do \
 			printf '\n== %s, %s\n' "$$script" "$$backend"; \
-			KERAS_BACKEND=$$backend $(BIN)/python $$script || exit 1; \
+			KERAS_BACKEND=$$backend $(BIN)/python $$script --quick || exit 1; \
 		done; \
 	done
 

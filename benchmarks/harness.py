@@ -41,6 +41,7 @@ PACKAGES = (
     "numpy",
 )
 ROUNDS = {"full": 7, "quick": 3, "tiny": 1}
+SPARE_SECONDS = 8  # in which short calls are repeated more often than that
 WARM_UP = 2  # the first call compiles, the second finds its arrays where they stay
 # TensorFlow warns of many graphs; each contender has its own.
 logging.getLogger("tensorflow").setLevel("ERROR")
@@ -88,13 +89,15 @@ def read_options(description, arguments=None, **extra):
     return options
 
 
-def time_in_turn(calls, rounds, warm_up=WARM_UP):
+def time_in_turn(calls, rounds, warm_up=WARM_UP, spare_seconds=0.0):
     """Times each contender once per round, so that all meet the same disturbances.
 
     Args:
         calls: Dict from names to functions.
         rounds: Timed calls of each.
         warm_up: Calls of each before.
+        spare_seconds: While less time than this has passed, up to five times as many
+            rounds are made.
 
     Returns:
         Dict from names to lists of seconds.
@@ -103,7 +106,10 @@ def time_in_turn(calls, rounds, warm_up=WARM_UP):
     for _ in range(warm_up):
         for call in calls.values():
             call()
-    for _ in range(rounds):
+    begin = time.perf_counter()
+    for number in range(5 * rounds):
+        if number >= rounds and time.perf_counter() - begin > spare_seconds:
+            break
         for name, call in calls.items():
             start = time.perf_counter()
             call()
@@ -228,7 +234,8 @@ class Report:
             rounds: Timed calls of each; by default those of the options.
             per: What the seconds are divided by, such as a number of blocks.
         """
-        timed = time_in_turn(calls, rounds or self.options.rounds)
+        spare = SPARE_SECONDS if self.options.size == "full" else 0.0
+        timed = time_in_turn(calls, rounds or self.options.rounds, spare_seconds=spare)
         for contender, seconds in timed.items():
             seconds = [second / per for second in seconds]
             self.add(case, contender, statistics.median(seconds), flops, all=seconds)

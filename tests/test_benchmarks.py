@@ -3,6 +3,7 @@
 import importlib
 import json
 import math
+import sys
 
 import keras
 import pytest
@@ -11,13 +12,13 @@ from helpers import BACKEND
 from helpers import ROOT
 
 FOLDER = ROOT / "benchmarks"
-SHARED = ("contenders", "harness", "memory")
 # Those that start processes of their own.
 SLOW = ("import_time", "long_sequences")
-SCRIPTS = sorted(p.stem for p in FOLDER.glob("*.py") if p.stem not in SHARED)
-
-# KerasHub brings in TensorFlow, whose warnings are not ours.
-pytestmark = pytest.mark.filterwarnings("ignore")
+SCRIPTS = sorted(
+    path.stem
+    for path in FOLDER.glob("*.py")
+    if "def main(arguments" in path.read_text()
+)
 
 
 @pytest.fixture
@@ -36,8 +37,9 @@ def test_there_are_benchmarks():
     "name",
     [pytest.param(s, marks=[pytest.mark.slow] * (s in SLOW)) for s in SCRIPTS],
 )
-def test_it_runs(name, load, tmp_path, capsys):
-    """With toy shapes, one round each."""
+def test_it_runs(name, load, tmp_path, capsys, monkeypatch):
+    """With toy shapes, one round each, and without KerasHub, which imports slowly."""
+    monkeypatch.setitem(sys.modules, "keras_hub", None)
     load(name).main(["--tiny", "--folder", str(tmp_path)])
     result = json.loads((tmp_path / f"{name}-{BACKEND}.json").read_text())
     assert result["size"] == "tiny"
@@ -50,6 +52,15 @@ def test_it_runs(name, load, tmp_path, capsys):
     if importlib.util.find_spec("matplotlib"):
         assert (tmp_path / f"{name}.png").read_bytes().startswith(b"\x89PNG")
     assert {path.suffix for path in tmp_path.iterdir()} <= {".json", ".png"}
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # those of TensorFlow, which KerasHub brings in
+def test_it_compares_with_keras_hub(load, tmp_path):
+    pytest.importorskip("keras_hub")
+    load("encoder_block").main(["--tiny", "--folder", str(tmp_path)])
+    result = json.loads((tmp_path / f"encoder_block-{BACKEND}.json").read_text())
+    assert "KerasHub" in {row["contender"] for row in result["rows"]}
 
 
 @pytest.mark.once
