@@ -3,6 +3,9 @@
 import inspect
 
 import keras
+from keras import ops
+
+from keras_attention.ops import project
 
 
 class BaseLayer(keras.layers.Layer):
@@ -15,6 +18,12 @@ class BaseLayer(keras.layers.Layer):
     def __init__(self, **kwargs):
         super().__init__(**kwargs)
         self.supports_masking = True
+
+    def project(self, x, kernel, bias=None):
+        """Multiplies by a kernel and adds a bias, in the dtype of the layer."""
+        dtype = self.compute_dtype
+        bias = None if bias is None else ops.cast(bias, dtype)
+        return project(ops.cast(x, dtype), ops.cast(kernel, dtype), bias)
 
     def get_config(self):
         arguments = {name: getattr(self, name) for name in _arguments_of(type(self))}

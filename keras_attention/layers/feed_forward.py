@@ -93,21 +93,24 @@ class FeedForward(BaseLayer):
     def build(self, inputs_shape):
         # The gate and what it gates are projected at once, the gate first.
         width = self.mlp_dim * (2 if self.activation in GATED else 1)
-        self.hidden = keras.layers.Dense(
-            width, use_bias=self.use_bias, dtype=self.dtype_policy, name="hidden"
-        )
-        self.output_layer = keras.layers.Dense(
-            self.output_dim or inputs_shape[-1],
-            use_bias=self.use_bias,
-            dtype=self.dtype_policy,
-            name="output",
-        )
-        self.hidden.build(inputs_shape)
-        self.output_layer.build((*inputs_shape[:-1], self.mlp_dim))
+        output_dim = self.output_dim or inputs_shape[-1]
+        self.hidden_kernel = self._add_kernel("hidden", inputs_shape[-1], width)
+        self.hidden_bias = self._add_bias("hidden", width)
+        self.output_kernel = self._add_kernel("output", self.mlp_dim, output_dim)
+        self.output_bias = self._add_bias("output", output_dim)
         self.built = True
 
+    def _add_kernel(self, name, *shape):
+        return self.add_weight(shape, "glorot_uniform", name=f"{name}_kernel")
+
+    def _add_bias(self, name, size):
+        if not self.use_bias:
+            return None
+        return self.add_weight((size,), "zeros", name=f"{name}_bias")
+
     def call(self, inputs, training=None):
-        x = self.hidden(inputs)  # (B, T, mlp_dim), twice as wide if gated
+        # (B, T, mlp_dim), twice as wide if gated
+        x = self.project(inputs, self.hidden_kernel, self.hidden_bias)
         if self.activation in GATED:
             gate, x = ops.split(x, 2, axis=-1)
             x = GATED[self.activation](gate) * x
@@ -115,4 +118,5 @@ class FeedForward(BaseLayer):
             x = ACTIVATIONS[self.activation](x)
         if self.dropout > 0:
             x = self.dropout_layer(x, training=training)
-        return self.output_layer(x)  # (B, T, output_dim)
+        # (B, T, output_dim)
+        return self.project(x, self.output_kernel, self.output_bias)

@@ -48,7 +48,7 @@ class MultiHead(AttentionLayer):
         seed=None,
         **kwargs,
     ):
-        # Keras would round the bias with the other inputs; `_matmul` rounds the rest.
+        # Keras would round the bias with the other inputs; `project` rounds the rest.
         super().__init__(dropout=dropout, seed=seed, autocast=False, **kwargs)
         self.num_heads = num_heads
         self.key_dim = key_dim
@@ -162,7 +162,7 @@ class MultiHead(AttentionLayer):
                 end = start + sum(self.columns[i] for i in run)
                 part = slice(start, end)
                 whole = end - start == kernel.shape[1]
-                x = self._matmul(
+                x = self.project(
                     inputs[run[0]],
                     kernel if whole else kernel[:, part],
                     bias if whole or bias is None else bias[part],
@@ -173,12 +173,6 @@ class MultiHead(AttentionLayer):
                     projected.append(x[..., first:last])
                     first = last
         return projected
-
-    def _matmul(self, x, kernel, bias=None):
-        """Multiplies and adds in the dtype of the layer."""
-        x, kernel = (ops.cast(a, self.compute_dtype) for a in (x, kernel))
-        x = ops.matmul(x, kernel)
-        return x if bias is None else x + ops.cast(bias, self.compute_dtype)
 
     def attend_heads(
         self,
@@ -230,8 +224,8 @@ class MultiHead(AttentionLayer):
         shape = ops.shape(output)
         output = ops.reshape(output, (*shape[:2], self.num_heads * self.value_dim))
         if self.use_gate:
-            output = output * ops.sigmoid(self._matmul(inputs, self.gate_kernel))
-        output = self._matmul(output, self.output_kernel, self.output_bias)
+            output = output * ops.sigmoid(self.project(inputs, self.gate_kernel))
+        output = self.project(output, self.output_kernel, self.output_bias)
         return (output, weights) if return_attention_scores else output
 
 

@@ -39,7 +39,6 @@ Options = collections.namedtuple(
     "Options", "tile is_causal window scale softcap dropout"
 )
 
-
 # The most queries and keys of a tile, and of one in a window: so it fits the caches.
 TILE = 512
 TILE_OF_WINDOW = 256
@@ -194,7 +193,6 @@ def _forward(inputs, options):
     """Returns the output, `(B, T, N, Hv)`, and the log-sum of each row."""
     tiles = _Tiles(inputs, options)
     values = _split(inputs["value"], options.tile[1], tiles.dtype)  # (J, B, K, S', Hv)
-
     value_dim = inputs["value"].shape[-1]
     shape = (tiles.batch_size, tiles.num_heads, options.tile[0])  # B, N, T'
     count = tiles.counts[0]
@@ -323,13 +321,9 @@ class _Tiles:
 
     def sink(self, shape):
         """With what the maximum and the sum of rows begin, `(B, N, T', 1)`."""
-        if self.sinks is None:
-            return ops.full((*shape, 1), LOWEST, self.dtype), ops.zeros(
-                (*shape, 1), self.dtype
-            )
-        return ops.broadcast_to(self.sinks, (*shape, 1)), ops.ones(
-            (*shape, 1), self.dtype
-        )
+        begin = (LOWEST, 0.0) if self.sinks is None else (self.sinks, 1.0)
+        begin = (ops.convert_to_tensor(x, self.dtype) for x in begin)
+        return tuple(ops.broadcast_to(x, (*shape, 1)) for x in begin)
 
     def reach(self, i):
         """From which tile of keys to before which the queries of tile i read."""
@@ -398,19 +392,17 @@ class _Tiles:
         """Where in the bias a tile lies, and its gradient there."""
         place, shape = self._part(self.bias, i, j)
         axes = [axis for axis in range(4) if self.bias.shape[axis] == 1]
-        return place, ops.sum(
-            of_scores, axis=axes, keepdims=True
-        ) if axes else of_scores
+        part = ops.sum(of_scores, axis=axes, keepdims=True) if axes else of_scores
+        return place, part
 
     def _masks(self, i, j):
         rows, columns = self._places(i, j)
         options = self.options
         if self.mask is not None:
             yield ops.slice(self.mask, *self._part(self.mask, i, j))
-        if not (
-            isinstance(self.key_length, int) and self.key_length % options.tile[1] == 0
-        ):
-            yield columns < self.key_length
+        known = isinstance(self.key_length, int)
+        if not known or self.key_length % options.tile[1]:
+            yield columns < self.key_length  # the last tile is filled up
         if options.is_causal:
             yield columns <= rows
         if options.window is not None:

@@ -216,13 +216,13 @@ def multi_head(
 
 def feed_forward(weights, x, activation):
     """Vaswani et al. 2017, Equation 2; Shazeer 2020, Equations 4 to 6."""
-    hidden = x @ weights["hidden/kernel"] + weights.get("hidden/bias", 0)
+    hidden = x @ weights["hidden_kernel"] + weights.get("hidden_bias", 0)
     if activation in GATES:
         gate, hidden = np.split(hidden, 2, axis=-1)
         hidden = GATES[activation](gate) * hidden
     else:
         hidden = ACTIVATIONS[activation](hidden)
-    return hidden @ weights["output/kernel"] + weights.get("output/bias", 0)
+    return hidden @ weights["output_kernel"] + weights.get("output_bias", 0)
 
 
 def residual(weights, x, branch, norm_order="pre", epsilon=1e-6):

@@ -32,7 +32,7 @@ def test_feed_forward_is_two_projections(inputs, activation, use_bias):
     randomize(layer)
     weights = weights_of(layer)
     wide = M * (2 if activation in reference.GATES else 1)
-    assert weights["hidden/kernel"].shape == (D, wide)
+    assert weights["hidden_kernel"].shape == (D, wide)
     assert len(weights) == (4 if use_bias else 2)
     close(layer(inputs), reference.feed_forward(weights, inputs, activation))
 
