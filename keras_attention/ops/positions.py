@@ -10,6 +10,7 @@ Letters: B batch, T query length, S key length, N heads, H width of a head, D wi
 a token.
 """
 
+import functools
 import math
 
 import keras
@@ -49,7 +50,7 @@ def sinusoidal_positions(length, hidden_dim, *, layout="interleaved", base=10000
             f"Received: hidden_dim={hidden_dim}"
         )
     _check_layout(layout, ("interleaved", "concatenated"))
-    cosines, sines = _waves(length, _frequencies(hidden_dim, base))  # (T, D / 2)
+    cosines, sines = _waves(length, hidden_dim, base)  # (T, D / 2)
     if layout == "concatenated":
         return ops.concatenate([sines, cosines], axis=-1)
     shape = (*ops.shape(sines)[:-1], hidden_dim)
@@ -86,8 +87,7 @@ def rotary_angles(length, rotary_dim, *, base=10000.0, scaling=1.0):
             "Rotary positions turn pairs of channels, so their number must be even. "
             f"Received: rotary_dim={rotary_dim}"
         )
-    frequencies = _frequencies(rotary_dim, base) / scaling
-    return _waves(length, frequencies)
+    return _waves(length, rotary_dim, base, scaling)
 
 
 def apply_rotary(x, cosines, sines, *, layout="half"):
@@ -280,12 +280,16 @@ def relative_position_index(height, width):
     return (down * (2 * width - 1) + right).astype("int32")
 
 
-def _frequencies(dim, base):
-    return base ** (-np.arange(0, dim, 2, dtype="float64") / dim)  # (dim / 2,)
+def _frequencies(dim, base, scaling):
+    frequencies = base ** (-np.arange(0, dim, 2, dtype="float64") / dim)
+    return frequencies / scaling  # (dim / 2,)
 
 
-def _waves(length, frequencies):
+def _waves(length, dim, base, scaling=1.0):
     """Computes cosine and sine of every position times every frequency."""
+    if isinstance(length, int) and not _compiled_by_torch():
+        return tuple(constant(wave) for wave in _table(length, dim, base, scaling))
+    frequencies = _frequencies(dim, base, scaling)
     if isinstance(length, (int, np.integer)):
         length = np.arange(length)
     if isinstance(length, (np.ndarray, list, tuple)):
@@ -299,6 +303,22 @@ def _waves(length, frequencies):
     positions = ops.expand_dims(ops.cast(positions, dtype), -1)
     angles = positions * constant(frequencies.astype(dtype))
     return ops.cast(ops.cos(angles), "float32"), ops.cast(ops.sin(angles), "float32")
+
+
+@functools.lru_cache(maxsize=64)
+def _table(length, dim, base, scaling):
+    """Cosine and sine for the positions from 0, once for all layers and steps."""
+    angles = np.arange(length)[:, None] * _frequencies(dim, base, scaling)
+    return np.cos(angles).astype("float32"), np.sin(angles).astype("float32")
+
+
+def _compiled_by_torch():
+    """Whether torch.compile looks at what runs: it would not look into a cache."""
+    if keras.backend.backend() != "torch":
+        return False
+    import torch
+
+    return torch.compiler.is_compiling()
 
 
 def constant(array):

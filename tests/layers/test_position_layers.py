@@ -8,6 +8,7 @@ import pytest
 
 from helpers import to_numpy
 from keras_attention import layers
+from keras_attention.ops.positions import _table
 from layers.layer_table import randomize
 from layers.reference import rotate
 
@@ -231,3 +232,13 @@ def test_far_positions_are_rounded_once_in_half_precision(policy):
     layer = layers.RotaryEmbedding(dtype=policy)
     found = np.asarray(to_numpy(layer(x)), "float32")[0]
     close(found, rotate(x[0].astype("float64"), np.arange(4000)[:, None]), atol=1e-2)
+
+
+def test_a_table_of_positions_is_made_once_for_all_layers_and_steps(rng):
+    _table.cache_clear()
+    x = rng.normal(size=(2, 7, 3, 4)).astype("float32")
+    for layer in (layers.RotaryEmbedding(), layers.RotaryEmbedding()):
+        for _ in range(2):
+            layer(x)
+    assert _table.cache_info().misses == 1
+    assert _table.cache_info().hits == 3
