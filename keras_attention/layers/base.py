@@ -3,7 +3,6 @@
 import inspect
 
 import keras
-from keras import ops
 
 from keras_attention.ops import project
 
@@ -21,9 +20,7 @@ class BaseLayer(keras.layers.Layer):
 
     def project(self, x, kernel, bias=None):
         """Multiplies by a kernel and adds a bias, in the dtype of the layer."""
-        dtype = self.compute_dtype
-        bias = None if bias is None else ops.cast(bias, dtype)
-        return project(ops.cast(x, dtype), ops.cast(kernel, dtype), bias)
+        return project(x, kernel, bias, self.compute_dtype)
 
     def get_config(self):
         arguments = {name: getattr(self, name) for name in _arguments_of(type(self))}

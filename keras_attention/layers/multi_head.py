@@ -15,6 +15,8 @@ from keras_attention.layers.attention_layer import AttentionLayer
 from keras_attention.layers.base import check_choice
 from keras_attention.layers.base import check_positive
 from keras_attention.ops import window_mask
+from keras_attention.ops.projection import join_heads
+from keras_attention.ops.projection import split_heads
 
 # The largest factor of cosine scores (Liu et al. 2022, arXiv:2111.09883, Section 3.3).
 MAX_COSINE_SCALE = 100.0
@@ -190,9 +192,9 @@ class MultiHead(AttentionLayer):
         """Projects to heads, attends with each, and joins their outputs."""
         inputs = query
         query, key, value = self._project((query, key, value))
-        query = _split_heads(query, self.num_heads)  # (B, T, N, H)
-        key = _split_heads(key, self.num_key_value_heads)  # (B, S, K, H)
-        value = _split_heads(value, self.num_key_value_heads)  # (B, S, K, Hv)
+        query = split_heads(query, self.num_heads)  # (B, T, N, H)
+        key = split_heads(key, self.num_key_value_heads)  # (B, S, K, H)
+        value = split_heads(value, self.num_key_value_heads)  # (B, S, K, Hv)
         scale = None
         if self.query_key_norm == "cosine":
             temperature = ops.exp(
@@ -221,8 +223,7 @@ class MultiHead(AttentionLayer):
             training=training,
         )
         output, weights = result if return_attention_scores else (result, None)
-        shape = ops.shape(output)
-        output = ops.reshape(output, (*shape[:2], self.num_heads * self.value_dim))
+        output = join_heads(output)  # (B, T, N * Hv)
         if self.use_gate:
             output = output * ops.sigmoid(self.project(inputs, self.gate_kernel))
         output = self.project(output, self.output_kernel, self.output_bias)
@@ -238,11 +239,6 @@ def _runs(group, inputs):
         else:
             runs.append([i])
     return runs
-
-
-def _split_heads(x, num_heads):
-    shape = ops.shape(x)
-    return ops.reshape(x, (*shape[:-1], num_heads, x.shape[-1] // num_heads))
 
 
 def _another(initializer, number):

@@ -1,16 +1,20 @@
-"""A linear projection, by the fewest kernels the backend needs for it."""
+"""Linear projections and heads, by the fewest kernels the backend needs for them.
+
+On PyTorch a function of Keras takes longer than what it calls: these go there directly.
+"""
 
 import keras
 from keras import ops
 
 
-def project(x, kernel, bias=None):
+def project(x, kernel, bias=None, dtype=None):
     """Multiplies by a kernel and adds a bias.
 
     Args:
         x: `(..., D)`.
-        kernel: `(D, E)`, of the dtype of `x`.
-        bias: `(E,)`, of the dtype of `x`, or `None`.
+        kernel: `(D, E)`.
+        bias: `(E,)`, or `None`.
+        dtype: In which to compute. Defaults to that of `x`.
 
     Returns:
         `x @ kernel + bias`, `(..., E)`.
@@ -21,10 +25,58 @@ def project(x, kernel, bias=None):
     >>> keras.ops.convert_to_numpy(project(x, kernel, keras.ops.ones(1))).tolist()
     [[4.0], [4.0]]
     """
+    dtype = x.dtype if dtype is None else dtype
+    x, kernel = ops.cast(x, dtype), ops.cast(kernel, dtype)
     if bias is None:
         return ops.matmul(x, kernel)
-    if keras.backend.backend() != "torch" or isinstance(x, keras.KerasTensor):
+    bias = ops.cast(bias, dtype)
+    if not _runs_on_torch(x):
         return ops.matmul(x, kernel) + bias
     import torch
 
     return torch.nn.functional.linear(x, kernel.T, bias)  # one kernel for both
+
+
+def split_heads(x, num_heads):
+    """Cuts the last axis into heads.
+
+    Args:
+        x: `(B, T, N * H)`.
+        num_heads: N.
+
+    Returns:
+        `(B, T, N, H)`.
+
+    Example:
+
+    >>> tuple(split_heads(keras.ops.ones((2, 5, 12)), 3).shape)
+    (2, 5, 3, 4)
+    """
+    width = x.shape[-1] // num_heads
+    if _runs_on_torch(x):
+        return x.unflatten(-1, (num_heads, width))
+    return ops.reshape(x, (*ops.shape(x)[:-1], num_heads, width))
+
+
+def join_heads(x):
+    """Lays heads side by side again.
+
+    Args:
+        x: `(B, T, N, H)`.
+
+    Returns:
+        `(B, T, N * H)`.
+
+    Example:
+
+    >>> tuple(join_heads(keras.ops.ones((2, 5, 3, 4))).shape)
+    (2, 5, 12)
+    """
+    if _runs_on_torch(x):
+        return x.flatten(-2)
+    return ops.reshape(x, (*ops.shape(x)[:-2], x.shape[-2] * x.shape[-1]))
+
+
+def _runs_on_torch(x):
+    is_symbolic = isinstance(x, keras.KerasTensor)
+    return keras.backend.backend() == "torch" and not is_symbolic
