@@ -46,6 +46,7 @@ WARM_UP = 2  # the first call compiles, the second finds its arrays where they s
 # TensorFlow warns of many graphs; each contender has its own.
 logging.getLogger("tensorflow").setLevel("ERROR")
 
+LABEL = {"facecolor": "white", "edgecolor": "none", "pad": 0.5}
 COLORS = ("tab:blue", "tab:orange", "tab:green", "tab:red", "tab:purple", "tab:brown")
 
 
@@ -379,13 +380,15 @@ def draw_ratios(results):
             for peer, ratio in ratios.items():
                 color = COLORS[peers.index(peer) % len(COLORS)]
                 axis.barh(place, ratio, color=color)
-                axis.text(ratio, place, f" {ratio:.2f}", va="center", fontsize=8)
+                axis.text(
+                    ratio, place, f" {ratio:.2f}", va="center", fontsize=8, bbox=LABEL
+                )
                 place += 1
             ticks.append((case, (first + place - 1) / 2))
             place += 0.6
         axis.set_yticks([tick for _, tick in ticks], [case for case, _ in ticks])
         axis.invert_yaxis()
-        axis.axvline(1, color="black", linewidth=1)
+        axis.axvline(1, color="black", linewidth=1, zorder=0.5)
         axis.margins(x=0.12)
         axis.set_xlabel("seconds of the peer / seconds of ours")
         axis.set_title(title_of(result))

@@ -60,11 +60,11 @@ def measure_first_calls(report, found, label):
             report.add(f"first call, {kind}{label}", name, time.perf_counter() - start)
 
 
-def measure_python(report, stacks, shape, num_layers):
+def measure_python(report, stacks, num_layers):
     """Times on PyTorch what Python costs for each block, with one thread."""
     import torch
 
-    shape = shape._replace(batch_size=1, length=2)
+    shape = TOY._replace(batch_size=1, length=2)
     x = torch.from_numpy(draw_inputs(shape))
     modules = {}
     for name, stack in stacks.items():
@@ -86,7 +86,7 @@ def measure_python(report, stacks, shape, num_layers):
     torch.set_num_threads(1)
     for kind, run in (("forward", forward), ("forward and backward", train)):
         calls = {name: lambda m=m, r=run: r(m) for name, m in modules.items()}
-        report.compare(f"a block with 2 tokens, {kind}", calls, per=CALLS * num_layers)
+        report.compare(f"a tiny block, {kind}", calls, per=CALLS * num_layers)
     torch.set_num_threads(threads)
 
 
@@ -118,7 +118,7 @@ def main(arguments=None):
             calls = {name: getattr(c, kind) for name, c in found.items()}
             report.compare(f"{kind}{label}", calls, flops=times * flops)
     if backend == "torch":
-        measure_python(report, stacks, shape, num_layers)
+        measure_python(report, stacks, num_layers)
     report.finish()
 
 
