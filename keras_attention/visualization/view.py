@@ -9,10 +9,24 @@ import re
 import struct
 import zlib
 
+import keras
 import numpy as np
 
 from keras_attention.preprocessing.files import import_package
 from keras_attention.preprocessing.files import replace_file
+
+# From nothing to the largest value, for values above zero and below it. Nothing is the
+# colour of the paper, so that an empty row looks empty.
+RAMPS = {
+    "light": {
+        "warm": ["#ffffff", "#ffe8cc", "#fdb668", "#e8590c", "#8f2d0c", "#3f1206"],
+        "cool": ["#ffffff", "#dcebff", "#92c0fa", "#3b7fe0", "#1f469e", "#12235c"],
+    },
+    "dark": {
+        "warm": ["#14171c", "#3a2718", "#8a4a17", "#e38a2c", "#fdc877", "#fff4dc"],
+        "cool": ["#14171c", "#1b2942", "#27508f", "#4a8be0", "#98c6ff", "#e8f3ff"],
+    },
+}
 
 
 class View:
@@ -143,6 +157,46 @@ def pack_rows(rows):
         "peaks": [float(f"{peak:.6g}") for peak in peaks],
         "bytes": base64.b64encode(packed.tobytes()).decode("ascii"),
     }
+
+
+def deflate(array):
+    """The bytes of an array as text: zlib, then base64. The page has `inflate`."""
+    return base64.b64encode(zlib.compress(array.tobytes())).decode("ascii")
+
+
+def colour_map(signed=False):
+    """The colours of the pages, in the light theme, for matplotlib."""
+    from matplotlib.colors import LinearSegmentedColormap
+
+    ramps = RAMPS["light"]
+    colours = ramps["cool"][:0:-1] + ramps["warm"] if signed else ramps["warm"]
+    return LinearSegmentedColormap.from_list("keras_attention", colours)
+
+
+def to_array(values):
+    """An array, a tensor of any float type or nested lists, as float32."""
+    return np.asarray(keras.ops.convert_to_numpy(values)).astype("float32")
+
+
+def check_weights(weights, name):
+    """Raises a `ValueError` for what no softmax gives."""
+    if not np.isfinite(weights).all() or (weights < 0).any():
+        raise ValueError(
+            f"`{name}` must be finite and not negative. Received: values from "
+            f"{weights.min()} to {weights.max()}. Pass the weights after the softmax, "
+            "not the scores; where a library gives nan for rows without a key, "
+            "np.nan_to_num makes them zero."
+        )
+
+
+def check_words(words, name):
+    """A list of strings; one string is refused, for its letters are no words."""
+    if isinstance(words, str):
+        raise ValueError(
+            f"`{name}` must be a list of words. Received: {words!r}. Split it as the "
+            "model does, for example with .split()."
+        )
+    return [str(word) for word in words]
 
 
 def embed_png(image):
