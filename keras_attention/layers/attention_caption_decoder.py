@@ -12,6 +12,7 @@ from keras_attention.layers.additive_attention import AdditiveAttention
 from keras_attention.layers.base import check_positive
 from keras_attention.layers.caption_decoder import CaptionDecoder
 from keras_attention.layers.caption_decoder import check_grid
+from keras_attention.layers.recorder import recorder_for
 
 
 def doubly_stochastic_penalty(weights, mask):
@@ -184,6 +185,9 @@ class AttentionCaptionDecoder(CaptionDecoder):
     def call(self, grid, token_ids, training=None, return_attention_scores=False):
         logits, states = self.read(grid, token_ids, training)
         weights = self.attention_weights(states)  # (B, T, S)
+        recorder = recorder_for(self.attention.path)
+        if recorder is not None:
+            recorder.record(self.attention.path, "cross", weights[:, None])
         if training and self.attention_penalty > 0:
             penalty = doubly_stochastic_penalty(weights, self.counts(token_ids))
             self.add_loss(self.attention_penalty * ops.mean(penalty))

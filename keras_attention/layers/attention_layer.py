@@ -4,6 +4,7 @@ import keras
 
 from keras_attention.layers.base import BaseLayer
 from keras_attention.layers.base import check_rate
+from keras_attention.layers.recorder import recorder_for
 from keras_attention.ops import attend
 from keras_attention.ops import combine_masks
 
@@ -22,8 +23,16 @@ class AttentionLayer(BaseLayer):
         if dropout > 0:
             self.seed_generator = keras.random.SeedGenerator(seed)
 
-    def attend(self, query, key, value, *, masks=(), training=None, **options):
-        """Lets each query read the values; `options` are those of `ops.attend`."""
+    def attend(self, query, key, value, *, kind, masks=(), training=None, **options):
+        """Lets each query read the values; `options` are those of `ops.attend`.
+
+        `kind` is `"self"` or `"cross"`.
+        """
+        recorder = recorder_for(self.path)
+        if recorder is not None:
+            options["change_weights"] = lambda weights: recorder.record(
+                self.path, kind, weights
+            )
         dropped = self.dropout > 0 and training
         return attend(
             query,
@@ -58,6 +67,7 @@ class SingleHeadAttention(AttentionLayer):
             query[:, :, None],
             key[:, :, None],
             value[:, :, None],
+            kind="cross",
             masks=masks,
             training=training,
             return_attention_scores=return_attention_scores,

@@ -190,7 +190,7 @@ class MultiHead(AttentionLayer):
         training,
     ):
         """Projects to heads, attends with each, and joins their outputs."""
-        inputs = query
+        inputs, kind = query, "self" if query is value else "cross"
         query, key, value = self._project((query, key, value))
         query = split_heads(query, self.num_heads)  # (B, T, N, H)
         key = split_heads(key, self.num_key_value_heads)  # (B, S, K, H)
@@ -212,6 +212,7 @@ class MultiHead(AttentionLayer):
             query,
             key,
             value,
+            kind=kind,
             masks=masks,
             bias=bias,
             is_causal=use_causal_mask,

@@ -9,6 +9,7 @@ from keras_attention.layers.base import build_once
 from keras_attention.layers.base import check_positive
 from keras_attention.layers.base import check_rate
 from keras_attention.layers.base import token_mask
+from keras_attention.layers.recorder import is_recording
 from keras_attention.layers.residual import NORMS
 from keras_attention.layers.transformer_decoder_block import TransformerDecoderBlock
 from keras_attention.layers.transformer_encoder_block import TransformerEncoderBlock
@@ -113,7 +114,9 @@ class TransformerStack(BaseLayer):
         inference the weights would be laid together at each call, which costs more
         than it gains.
         """
-        return bool(training) and is_traced_by_jax(x) and self._blocks_are_alike()
+        if not training or is_recording():
+            return False
+        return is_traced_by_jax(x) and self._blocks_are_alike()
 
     def _blocks_are_alike(self):
         """Whether a block can run with the weights of any other."""

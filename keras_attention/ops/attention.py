@@ -77,6 +77,7 @@ def attend(
     dropout=0.0,
     seed=None,
     score=None,
+    change_weights=None,
     return_attention_scores=False,
     implementation=None,
 ):
@@ -109,6 +110,8 @@ def attend(
         seed: Integer or `keras.random.SeedGenerator` for the dropout.
         score: Function of `query` and `key` that returns scores `(B, N, T, S)` in
             place of the dot product.
+        change_weights: Function of the weights `(B, N, T, S)` that returns those to go
+            on with, to see them or to switch off a head.
         return_attention_scores: Also return the weights. The name is Keras's; scores
             are what precedes the softmax elsewhere in this library.
         implementation: `"explicit"`, `"fused"` or `"chunked"` forces one; `None` takes
@@ -165,6 +168,7 @@ def attend(
     asked = {
         "return_attention_scores": return_attention_scores,
         "score": score is not None,
+        "change_weights": change_weights is not None,
         "softcap": softcap is not None,
         "sinks": sinks is not None,
         "dropout": dropout > 0,
@@ -198,6 +202,7 @@ def attend(
         dropout=dropout,
         seed=seed,
         score=score and _checked(score, expected),
+        change_weights=change_weights,
     )
     return (output, weights) if return_attention_scores else output
 

@@ -46,6 +46,7 @@ TILE_OF_WINDOW = 256
 # faster then, the others need less memory at about the same speed.
 MOST_WEIGHTS = {"jax": 2**22, "tensorflow": 2**26, "torch": 2**24}
 MOST_WEIGHTS_OF_GPU = 2**28
+NEEDS_ALL_WEIGHTS = ("return_attention_scores", "score", "change_weights")
 
 
 def why_not(query, key, value, asked=()):
@@ -66,7 +67,7 @@ def why_not(query, key, value, asked=()):
     >>> why_not(x, x, x, ["sinks", "score"])
     'it has no `score`'
     """
-    missing = [f"`{o}`" for o in asked if o in ("return_attention_scores", "score")]
+    missing = [f"`{option}`" for option in asked if option in NEEDS_ALL_WEIGHTS]
     if missing:
         return f"it has no {', '.join(missing)}"
     if any(isinstance(x, keras.KerasTensor) for x in (query, key, value)):

@@ -119,6 +119,7 @@ def explicit_attention(
     dropout,
     seed,
     score,
+    change_weights=None,
 ):
     """Computes `attend` step by step; see there for the arguments.
 
@@ -134,6 +135,7 @@ def explicit_attention(
         dropout: Fraction of weights dropped.
         seed: Seed of the dropout.
         score: Function of query and key, or `None` for the dot product.
+        change_weights: Function of the weights, or `None`.
 
     Returns:
         `(B, T, N, Hv)` and the weights before dropout, `(B, N, T, S)`.
@@ -149,6 +151,8 @@ def explicit_attention(
         scores = scores + ops.cast(bias, scores.dtype)
     weights = attention_weights(scores, mask, sinks)
     weights = ops.cast(weights, value.dtype)  # (B, N, T, S)
+    if change_weights is not None:
+        weights = change_weights(weights)
     kept = weights
     if dropout > 0:
         kept = weights * _factors(weights, dropout, seed)

@@ -1,0 +1,249 @@
+"""Attention maps: the weights of every attention layer of a model, as NumPy arrays."""
+
+import collections.abc
+import contextlib
+import dataclasses
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_attention.layers.recorder import active
+from keras_attention.layers.recorder import Recorder
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class AttentionMap:
+    """The weights of one attention layer.
+
+    Args:
+        name: The path of the layer; with `:1` and so on where it ran more than once.
+        weights: `(B, N, T, S)` float32, NumPy.
+        kind: `"self"` or `"cross"`.
+    """
+
+    name: str
+    weights: np.ndarray
+    kind: str
+
+    def __repr__(self):
+        return f"<AttentionMap {self.name!r}, {self.kind}, {self.weights.shape}>"
+
+
+class AttentionMaps(collections.abc.Mapping):
+    """The attention maps of a model, in the order in which its layers ran.
+
+    Args:
+        maps: List of `AttentionMap`.
+
+    Example:
+
+    >>> maps = AttentionMaps([AttentionMap("block_0", np.ones((1, 2, 3, 3)), "self")])
+    >>> maps["block_0"].weights.shape, maps[0].name, list(maps)
+    ((1, 2, 3, 3), 'block_0', ['block_0'])
+    """
+
+    def __init__(self, maps):
+        self._maps = list(maps)
+
+    def __getitem__(self, key):
+        """A map by its name, by the only part of a name that fits, or by its number."""
+        if isinstance(key, int):
+            return self._maps[key]
+        found = [each for each in self._maps if each.name == key]
+        found = found or [each for each in self._maps if key in each.name]
+        if len(found) != 1:
+            raise KeyError(
+                f"One map has to have {key!r} in its name. Received: "
+                f"{len(found)} of {[each.name for each in self._maps]}"
+            )
+        return found[0]
+
+    def __iter__(self):
+        return (each.name for each in self._maps)
+
+    def __len__(self):
+        return len(self._maps)
+
+    def __repr__(self):
+        return "\n".join(["AttentionMaps:", *(f"  {each}" for each in self._maps)])
+
+    def of_kind(self, kind):
+        """The maps of one kind, `"self"` or `"cross"`."""
+        return AttentionMaps(each for each in self._maps if each.kind == kind)
+
+
+@keras.saving.register_keras_serializable("keras_attention")
+class AttentionExtractor(keras.Model):
+    """Runs a model and gives its attention weights with its outputs.
+
+    It has no weights of its own, and `predict` takes what the model's does: arrays,
+    `tf.data`, a torch DataLoader, a `PyDataset`. The model itself is not changed.
+
+    Args:
+        model: A model or a layer.
+        layers: Which attention layers: a part of their path, a list of such parts, or
+            a function of the path. Defaults to all.
+
+    Call arguments:
+        inputs: What the model is called with.
+
+    Returns:
+        The outputs of the model, and a list of weights `(B, N, T, S)` float32, in the
+        order in which the layers ran. `names` and `kinds` then say which are which.
+
+    Example:
+
+    >>> from keras_attention.layers import MultiHeadSelfAttention
+    >>> layer = MultiHeadSelfAttention(num_heads=2, key_dim=4, name="attention")
+    >>> layer.build((None, 3, 8))
+    >>> extractor = AttentionExtractor(layer)
+    >>> outputs, weights = extractor.predict(np.ones((5, 3, 8)), verbose=0)
+    >>> extractor.names, [w.shape for w in weights]
+    (('attention',), [(5, 2, 3, 3)])
+    """
+
+    def __init__(self, model, layers=None, **kwargs):
+        super().__init__(**kwargs)
+        _refuse_what_cannot_be_seen(model)
+        if not model.built:
+            raise ValueError(
+                f"The model {model.name!r} has no weights yet. Call it once on some "
+                "inputs, then pass it."
+            )
+        self.model = model
+        self.layers_wanted = layers
+        self.names, self.kinds = (), ()
+
+    def build(self, inputs_shape=None):
+        self.built = True
+
+    def call(self, inputs):
+        with active(Recorder(self.layers_wanted)) as recorder:
+            outputs = run(self.model, inputs)
+        # Plain strings, and a list: JAX would sort a dict by its keys.
+        self.names = tuple(recorder.names)
+        self.kinds = tuple(recorder.kinds)
+        return outputs, [ops.cast(w, "float32") for w in recorder.weights]
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "model": keras.saving.serialize_keras_object(self.model),
+            "layers": self.layers_wanted,
+        }
+
+    @classmethod
+    def from_config(cls, config):
+        model = keras.saving.deserialize_keras_object(config["model"])
+        return cls(**{**config, "model": model})
+
+
+def attention_maps(model, inputs, layers=None, batch_size=None):
+    """Gives the weights of every attention layer of a model.
+
+    Any model or layer, functional or subclassed, whose attention is of this library;
+    dropout is off, and the weights are those of its inference. They are computed by a
+    compiled function of their own: what the model was compiled to before is not
+    touched, and stays fast.
+
+    Args:
+        model: A model or a layer.
+        inputs: What the model is called with: an array `(B, ...)`, or a dict, list or
+            tuple of arrays.
+        layers: Which attention layers: a part of their path, a list of such parts, or
+            a function of the path. Defaults to all.
+        batch_size: Sequences at a time. Defaults to 32.
+
+    Returns:
+        `AttentionMaps`: by name, `AttentionMap` objects whose `weights` are NumPy
+        arrays `(B, N, T, S)`.
+
+    Raises:
+        ValueError: The model has no attention layer that is wanted, or cannot be seen.
+
+    Example:
+
+    >>> from keras_attention.layers import TransformerEncoder, TransformerEncoderBlock
+    >>> block = TransformerEncoderBlock(num_heads=2, mlp_dim=16)
+    >>> encoder = TransformerEncoder(block, num_layers=3, name="encoder")
+    >>> maps = attention_maps(encoder, np.ones((4, 5, 8)))
+    >>> list(maps)[0], maps["block_2"].weights.shape
+    ('encoder/block_0/self_attention', (4, 2, 5, 5))
+    """
+    _refuse_what_cannot_be_seen(model)
+    arrays = keras.tree.map_structure(np.asarray, inputs)
+    if not model.built:
+        run(model, keras.tree.map_structure(lambda array: array[:1], arrays))
+    extractor = AttentionExtractor(model, layers)
+    _, weights = extractor.predict(arrays, batch_size=batch_size, verbose=0)
+    return named(model, extractor.names, weights, extractor.kinds, layers)
+
+
+@contextlib.contextmanager
+def recording(layers=None):
+    """Keeps the weights of all attention that runs within, for exploration.
+
+    Only for calls that run step by step, such as `model(inputs)`; of `predict` and
+    other compiled functions, `attention_maps` gives the weights.
+
+    Args:
+        layers: Which attention layers: a part of their path, a list of such parts, or
+            a function of the path. Defaults to all.
+
+    Returns:
+        A context that gives a function without arguments, which returns the
+        `AttentionMaps` of what ran so far.
+
+    Example:
+
+    >>> from keras_attention.layers import MultiHeadSelfAttention
+    >>> layer = MultiHeadSelfAttention(num_heads=2, key_dim=4, name="attention")
+    >>> with recording() as maps:
+    ...     output = layer(np.ones((1, 3, 8)))
+    >>> maps()["attention"].weights.shape
+    (1, 2, 3, 3)
+    """
+    with active(Recorder(layers)) as recorder:
+        yield lambda: named(
+            None, recorder.names, recorder.weights, recorder.kinds, layers
+        )
+
+
+def run(model, inputs):
+    """Calls a model as in inference, or a layer that takes no `training`."""
+    if getattr(model, "_call_has_training_arg", True):
+        return model(inputs, training=False)
+    return model(inputs)
+
+
+def named(model, names, weights, kinds, layers):
+    """Makes `AttentionMaps`, or says why there are none."""
+    if not names:
+        name = getattr(model, "name", "that ran")
+        wanted = "" if layers is None else f" whose path has {layers!r}"
+        raise ValueError(
+            f"No attention was recorded in the model {name!r}: it has no attention "
+            f"layer of keras_attention{wanted}. Pass the model itself, not a function "
+            "that was compiled from it."
+        )
+    weights = [
+        np.asarray(ops.convert_to_numpy(ops.cast(w, "float32"))) for w in weights
+    ]
+    return AttentionMaps(map(AttentionMap, names, weights, kinds))
+
+
+def _refuse_what_cannot_be_seen(model):
+    if not isinstance(model, keras.layers.Layer):
+        raise ValueError(
+            "`model` must be a Keras model or layer. Received: "
+            f"{type(model).__name__}. Pass the model itself, not a function that was "
+            "compiled from it."
+        )
+    for layer in model._flatten_layers():
+        if getattr(layer, "_remat_mode", None) is not None:
+            raise ValueError(
+                f"The layer {layer.name!r} was made under a `keras.RematScope`, and "
+                "forgets what it computes. Received: remat. Make the model without it, "
+                "load the same weights, and pass that."
+            )
