@@ -174,7 +174,7 @@ class Browser:
     def press(self, key):
         """Presses a key."""
         code = {"Tab": 9, "End": 35, "Home": 36, "ArrowLeft": 37, "ArrowUp": 38}
-        code |= {"ArrowRight": 39, "ArrowDown": 40}
+        code |= {"ArrowRight": 39, "ArrowDown": 40, "Escape": 27, "m": 77}
         for kind in ("keyDown", "keyUp"):
             self.send(
                 "Input.dispatchKeyEvent",
