@@ -18,10 +18,10 @@ from keras_attention.visualization.maps import attention_maps
 from keras_attention.visualization.maps import AttentionMaps
 from keras_attention.visualization.maps import run
 
-HEADS = {"mean": np.mean, "max": np.max, "min": np.min}
+JOINS = {"mean": np.mean, "max": np.max, "min": np.min}
 
 
-def rollout(maps, heads="mean", discard=0.0):
+def rollout(maps, join="mean", discard=0.0):
     """Follows attention through all layers down to the inputs.
 
     Abnar and Zuidema 2020, arXiv:2005.00928, Section 3: half of each token is passed
@@ -32,7 +32,7 @@ def rollout(maps, heads="mean", discard=0.0):
     Args:
         maps: `AttentionMaps`, of which those of self-attention count, or a list of
             arrays `(B, N, T, T)`, the first layer first.
-        heads: How the heads of a layer become one: `"mean"`, `"max"` or `"min"`.
+        join: How the heads of a layer become one: `"mean"`, `"max"` or `"min"`.
         discard: Fraction of the weights of each query, the smallest, that count as
             zero, from 0 to below 1.
 
@@ -48,9 +48,9 @@ def rollout(maps, heads="mean", discard=0.0):
     >>> rollout([uniform]).tolist()
     [[[0.75, 0.25], [0.25, 0.75]]]
     """
-    if heads not in HEADS:
+    if join not in JOINS:
         raise ValueError(
-            f"`heads` must be one of {tuple(HEADS)}. Received: heads={heads!r}"
+            f"`join` must be one of {tuple(JOINS)}. Received: join={join!r}"
         )
     if not 0 <= discard < 1:
         raise ValueError(
@@ -58,7 +58,7 @@ def rollout(maps, heads="mean", discard=0.0):
         )
     total = None
     for weights in _self_attention(maps):
-        joined = HEADS[heads](weights, axis=1)  # (B, T, T)
+        joined = JOINS[join](weights, axis=1)  # (B, T, T)
         if discard > 0:
             joined = _without_smallest(joined, discard)
         step = joined + np.eye(joined.shape[-1])

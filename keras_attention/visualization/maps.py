@@ -20,6 +20,11 @@ class AttentionMap:
         name: The path of the layer; with `:1` and so on where it ran more than once.
         weights: `(B, N, T, S)` float32, NumPy.
         kind: `"self"` or `"cross"`.
+
+    Example:
+
+    >>> AttentionMap("block_0", np.ones((1, 2, 3, 3)), "self")
+    <AttentionMap 'block_0', self, (1, 2, 3, 3)>
     """
 
     name: str

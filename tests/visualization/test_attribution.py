@@ -56,7 +56,7 @@ def test_heads_are_joined_and_small_weights_left_out():
     weights = np.array([[[0.6, 0.4], [0.2, 0.8]], [[0.0, 1.0], [0.5, 0.5]]])[None]
     largest = np.array([[0.6, 1.0], [0.5, 0.8]]) + np.eye(2)
     largest = largest / largest.sum(-1, keepdims=True)
-    np.testing.assert_allclose(rollout([weights], heads="max")[0], largest, rtol=1e-6)
+    np.testing.assert_allclose(rollout([weights], join="max")[0], largest, rtol=1e-6)
     kept = np.array([[0.0, 0.7], [0.0, 0.65]]) + np.eye(2)
     kept = kept / kept.sum(-1, keepdims=True)
     np.testing.assert_allclose(rollout([weights], discard=0.5)[0], kept, rtol=1e-6)
@@ -169,7 +169,7 @@ def test_queries_that_read_nothing_do_not_count():
 @pytest.mark.parametrize(
     "options, message",
     [
-        ({"heads": "sum"}, "`heads` must be one of"),
+        ({"join": "sum"}, "`join` must be one of"),
         ({"discard": 1.0}, "`discard` must be at least 0 and less than 1"),
     ],
 )
