@@ -29,11 +29,11 @@ def show_heads(maps, queries=None, keys=None, index=0, title=None):
         maps: The weights of one layer after the other: a list of arrays
             `(B, N, T, S)` or `(N, T, S)`, a dictionary from names to such arrays, or
             one array `(L, N, T, S)`. What a dictionary holds may also have its array
-            as an attribute `weights`.
+            as an attribute `weights`, as what `attention_maps` returns.
         queries: T words. Defaults to numbers.
         keys: S words. Defaults to `queries` where there are as many, else to numbers.
-            Where the layers of an encoder and a decoder are shown together, each axis
-            takes the words that fit its length.
+            Where layers read several sequences, each axis takes the words that fit its
+            length.
         index: Which sequence of the batch.
         title: Title of the page. Defaults to the numbers of layers and heads.
 
@@ -60,11 +60,13 @@ def show_heads(maps, queries=None, keys=None, index=0, title=None):
         )
     queries = None if queries is None else check_words(queries, "queries")
     keys = None if keys is None else check_words(keys, "keys")
+    _check_fit(queries, "queries", [weights.shape[1] for _, weights, _ in layers])
+    _check_fit(keys, "keys", [weights.shape[2] for _, weights, _ in layers])
     short = _short_names([name for name, _, _ in layers])
     items, labels, peaks, packed = [], [], [], []
     for (name, weights, kind), shown in zip(layers, short, strict=True):
         heads, rows, columns = weights.shape
-        ours, theirs = _labels(name, weights, kind, queries, keys)
+        ours, theirs = _labels(weights, kind, queries, keys)
         labels.append((ours, theirs))
         items.append(
             {
@@ -137,22 +139,23 @@ def _layers(maps, index):
     return layers
 
 
-def _labels(name, weights, kind, queries, keys):
+def _check_fit(words, argument, lengths):
+    """Words that fit no layer are a mistake; other layers may read another sequence."""
+    if words is not None and len(words) not in lengths:
+        found = ", ".join(map(str, sorted(set(lengths))))
+        raise ValueError(
+            f"There must be one word for each of the {argument}. Received: "
+            f"{len(words)} words, for layers that have {found} {argument}. Pass the "
+            "tokens as the model reads them, with those at the start and the end and "
+            "the padding; where layers read two sequences, both `queries` and `keys`."
+        )
+
+
+def _labels(weights, kind, queries, keys):
     """The words of the two axes, None for numbers."""
     _, rows, columns = weights.shape
     ours = _choose(rows, queries, keys)
     theirs = ours if kind == "self" and ours else _choose(columns, keys, queries)
-    for argument, words, length, found in (
-        ("queries", queries, rows, ours),
-        ("keys", keys, columns, theirs),
-    ):
-        if words is not None and found is None:
-            raise ValueError(
-                f"There must be one word for each of the {argument}. Received: "
-                f"{len(words)} words, and {name!r} has {length} {argument}. Pass the "
-                "tokens as the model reads them, with those at the start and the end; "
-                "where layers read two sequences, pass both `queries` and `keys`."
-            )
     return ours, theirs
 
 

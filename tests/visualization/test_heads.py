@@ -8,6 +8,8 @@ import keras
 import numpy as np
 import pytest
 
+from keras_attention import layers
+from keras_attention.visualization import attention_maps
 from keras_attention.visualization import heads as heads_module
 from keras_attention.visualization import show_heads
 
@@ -77,9 +79,9 @@ def test_index_must_be_in_the_batch():
 def test_a_dictionary_names_the_layers(rng):
     maps = {"vit/block_0/attention": softmax(rng, 2, 3, 3)}
     maps["vit/block_1/attention"] = softmax(rng, 2, 3, 3)
-    layers = data_of(show_heads(maps))["maps"]
-    assert [layer["name"] for layer in layers] == list(maps)
-    assert [layer["short"] for layer in layers] == ["block_0", "block_1"]
+    shown = data_of(show_heads(maps))["maps"]
+    assert [layer["name"] for layer in shown] == list(maps)
+    assert [layer["short"] for layer in shown] == ["block_0", "block_1"]
 
 
 @pytest.mark.parametrize(
@@ -139,10 +141,10 @@ def test_rows_without_a_key_are_empty(tmp_path):
 
 @pytest.mark.once
 def test_the_words_of_the_queries_serve_for_the_keys():
-    layers = data_of(show_heads(np.ones((1, 1, 3, 3)), WORDS))["maps"]
-    assert (layers[0]["queries"], layers[0]["keys"]) == (WORDS, WORDS)
-    layers = data_of(show_heads(np.ones((1, 1, 3, 5)), WORDS))["maps"]
-    assert (layers[0]["queries"], layers[0]["keys"]) == (WORDS, None)
+    (layer,) = data_of(show_heads(np.ones((1, 1, 3, 3)), WORDS))["maps"]
+    assert (layer["queries"], layer["keys"]) == (WORDS, WORDS)
+    (layer,) = data_of(show_heads(np.ones((1, 1, 3, 5)), WORDS))["maps"]
+    assert (layer["queries"], layer["keys"]) == (WORDS, None)
 
 
 @pytest.mark.once
@@ -158,6 +160,27 @@ def test_an_encoder_and_a_decoder_take_the_words_that_fit():
         for layer in data_of(show_heads(maps, ours, theirs))["maps"]
     ]
     assert found == [(theirs, theirs), (ours, ours), (ours, theirs)]
+
+
+def test_the_maps_of_a_model_are_taken_as_they_are():
+    """Of two blocks and a pooling whose one query is no word."""
+    token_ids = keras.Input((None,), dtype="int32")
+    x = keras.layers.Embedding(9, 8)(token_ids)
+    x = layers.TransformerEncoder(
+        layers.TransformerEncoderBlock(num_heads=2, mlp_dim=16), num_layers=2
+    )(x)
+    x = layers.AttentionPooling(num_heads=4)(x)
+    maps = attention_maps(keras.Model(token_ids, x), np.array([[1, 2, 3], [4, 5, 6]]))
+    view = show_heads(maps, WORDS, index=1)
+    assert [layer["shape"] for layer in data_of(view)["maps"]] == [
+        [2, 3, 3],
+        [2, 3, 3],
+        [4, 1, 3],
+    ]
+    assert [layer["queries"] for layer in data_of(view)["maps"]] == [WORDS, WORDS, None]
+    assert [layer["keys"] for layer in data_of(view)["maps"]] == [WORDS] * 3
+    for found, name in zip(maps_of(view), maps, strict=True):
+        assert_close(found, maps[name].weights[1])
 
 
 @pytest.mark.once
@@ -180,8 +203,12 @@ def test_attention_to_itself_has_the_same_words_twice():
         ([np.ones((1, 0, 3))], {}, "must have the shape"),
         ([-np.ones((1, 3, 3))], {}, "after the softmax"),
         ([np.full((1, 3, 3), np.nan)], {}, "np.nan_to_num"),
-        ([np.ones((1, 3, 5))], {"queries": ["a"]}, "1 words, and 'layer 0' has 3 q"),
-        ([np.ones((1, 3, 5))], {"keys": ["a"]}, "1 words, and 'layer 0' has 5 keys"),
+        (
+            [np.ones((1, 3, 5))],
+            {"queries": ["a"]},
+            "1 words, for layers that have 3 queries",
+        ),
+        ([np.ones((1, 3, 5))], {"keys": ["a"]}, "1 words, for layers that have 5 keys"),
         ([np.ones((1, 3, 3))], {"queries": "dog"}, "a list of words. Received: 'dog'"),
     ],
 )
