@@ -10,6 +10,7 @@ from keras import ops
 
 from keras_attention.layers.recorder import active
 from keras_attention.layers.recorder import Recorder
+from keras_attention.visualization.heads import show_heads
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -72,6 +73,10 @@ class AttentionMaps(collections.abc.Mapping):
 
     def __repr__(self):
         return "\n".join(["AttentionMaps:", *(f"  {each}" for each in self._maps)])
+
+    def _repr_html_(self):
+        """In a notebook: the page of all heads."""
+        return show_heads(self)._repr_html_()
 
     def of_kind(self, kind):
         """The maps of one kind, `"self"` or `"cross"`."""

@@ -119,6 +119,7 @@ def test_a_map_is_found_by_name_by_part_and_by_number(tokens):
         maps["block"]
     with pytest.raises(KeyError, match="Received: 0 of"):
         maps["head"]
+    assert "<iframe" in maps._repr_html_()
     assert name in repr(maps) and isinstance(maps.of_kind("cross"), AttentionMaps)
 
 
