@@ -238,7 +238,7 @@ class Report:
         spare = SPARE_SECONDS if self.options.size == "full" else 0.0
         timed = time_in_turn(calls, rounds or self.options.rounds, spare_seconds=spare)
         for contender, seconds in timed.items():
-            seconds = [second / per for second in seconds]
+            seconds = [round(second / per, 7) for second in seconds]
             self.add(case, contender, statistics.median(seconds), flops, all=seconds)
 
     def add(self, case, contender, seconds=None, flops=None, **figures):
@@ -287,11 +287,13 @@ class Report:
             "versions": find_versions(),
             "rounds": self.options.rounds,
             "matmul_gflops": self.matmul,
-            "rows": self.rows,
         }
+        # A line for each row, for those who read changes.
+        rows = ",\n  ".join(json.dumps(row) for row in self.rows)
+        text = json.dumps(result, indent=1)[:-2] + f',\n "rows": [\n  {rows}\n ]\n}}\n'
         path.parent.mkdir(parents=True, exist_ok=True)
         partial = path.with_suffix(".tmp")
-        partial.write_text(json.dumps(result, indent=1) + "\n")
+        partial.write_text(text)
         os.replace(partial, path)
 
     def finish(self, draw=None):
@@ -307,7 +309,7 @@ class Report:
         figure = (draw or draw_ratios)(results)
         path = self.options.folder / f"{self.name}.png"
         partial = path.with_suffix(".tmp")
-        figure.savefig(partial, format="png", dpi=100)
+        figure.savefig(partial, format="png", dpi=80)
         os.replace(partial, path)
         print(f"\nResults and plot: {path.parent}/{self.name}*")
 

@@ -178,6 +178,22 @@ def fit_slope(lengths, memory):
     return float(np.polyfit(*logs, 1)[0])
 
 
+def count_flops(length, is_causal, kind):
+    """Floating-point operations of the layer; what a kernel computes twice counts once.
+
+    Args:
+        length: Number of tokens.
+        is_causal: Whether a token reads only those before it.
+        kind: "forward" or "train".
+
+    Returns:
+        A number.
+    """
+    projections = 8 * length * WIDTH**2
+    attention = 4 * length**2 * WIDTH / (2 if is_causal else 1)
+    return (projections + attention) * (3 if kind == "train" else 1)
+
+
 def draw(results):
     """Seconds and memory over the length, a column for each backend."""
     figure, axes = new_figure(
@@ -242,7 +258,12 @@ def main(arguments=None):
                     else:
                         del done[name]  # a longer one would not do either
                     report.add(
-                        f"{length:,} tokens, {label}", name, seconds, **case, **found
+                        f"{length:,} tokens, {label}",
+                        name,
+                        seconds,
+                        count_flops(**case),
+                        **case,
+                        **found,
                     )
             for name, measured in done.items():
                 slope = fit_slope(*zip(*measured, strict=True))
