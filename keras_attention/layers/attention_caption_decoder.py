@@ -143,6 +143,8 @@ class AttentionCaptionDecoder(CaptionDecoder):
             dtype=self.dtype_policy,
             name="attention",
         )
+        # Of a loop only the states come out: `call` hands the weights over.
+        self.attention.is_recorded = False
         self.attention.build((None, 1, self.hidden_dim), (None, None, cell_dim))
         self.gate.build((None, 1, self.hidden_dim))
         self.build_layers(cell_dim, context_dim=cell_dim)

@@ -15,6 +15,10 @@ class AttentionLayer(BaseLayer):
     Abstract.
     """
 
+    # Whether a recorder gets the weights from here. Not so within a compiled loop: what
+    # is made in it must not leave it by the side.
+    is_recorded = True
+
     def __init__(self, dropout=0.0, seed=None, **kwargs):
         super().__init__(**kwargs)
         check_rate(dropout=dropout)
@@ -28,7 +32,7 @@ class AttentionLayer(BaseLayer):
 
         `kind` is `"self"` or `"cross"`.
         """
-        recorder = recorder_for(self.path)
+        recorder = recorder_for(self.path) if self.is_recorded else None
         if recorder is not None:
             options["change_weights"] = lambda weights: recorder.record(
                 self.path, kind, weights

@@ -11,7 +11,6 @@ from keras import ops
 from keras_attention.layers.base import BaseLayer
 from keras_attention.layers.base import check_positive
 from keras_attention.layers.base import check_rate
-from keras_attention.layers.recorder import active
 
 
 class CaptionDecoder(BaseLayer):
@@ -159,12 +158,11 @@ class CaptionDecoder(BaseLayer):
         """
         words = self.embedding(token_ids)  # (B, T, E)
         picture, state = self.start(grid)
-        with active(None):  # of a loop only the states come out
-            states = walk(
-                lambda state, word_gates: self.step(picture, state, word_gates),
-                state,
-                self.word_gates(words),
-            )
+        states = walk(
+            lambda state, word_gates: self.step(picture, state, word_gates),
+            state,
+            self.word_gates(words),
+        )
         context = self.context(picture, states)
         return self.predict(words, states[0], context, training), states
 

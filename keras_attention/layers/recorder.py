@@ -6,11 +6,12 @@ Without one, in training and serving, layers take the fastest way and keep nothi
 """
 
 import contextlib
-import contextvars
+import threading
 
 from keras import ops
 
-_active = contextvars.ContextVar("attention_recorder", default=None)
+# Of each thread its own; torch.compile looks into it, as it does not into contextvars.
+_state = threading.local()
 
 
 class Recorder:
@@ -91,14 +92,14 @@ def active(recorder):
     """Lets a recorder keep the weights of the layers that are called within.
 
     Args:
-        recorder: A `Recorder`, or `None` to keep nothing, as within a loop that is
-            compiled: what is made in it must not leave it by the side.
+        recorder: A `Recorder`.
     """
-    token = _active.set(recorder)
+    before = getattr(_state, "recorder", None)
+    _state.recorder = recorder
     try:
         yield recorder
     finally:
-        _active.reset(token)
+        _state.recorder = before
 
 
 def recorder_for(path):
@@ -114,7 +115,7 @@ def recorder_for(path):
     ...     recorder_for("encoder/block_0") is recorder, recorder_for("decoder")
     (True, None)
     """
-    recorder = _active.get()
+    recorder = getattr(_state, "recorder", None)
     return recorder if recorder is not None and recorder.wants(path) else None
 
 
@@ -126,4 +127,4 @@ def is_recording():
     >>> is_recording()
     False
     """
-    return _active.get() is not None
+    return getattr(_state, "recorder", None) is not None
