@@ -33,9 +33,13 @@ class PositionalEmbedding(BaseLayer):
             `"concatenated"`, all sines and then all cosines.
         initializer: Initializer of learned positions. Defaults to a truncated normal
             of standard deviation 0.02.
+        base: Ratio of the longest to the shortest wavelength of sinusoidal positions.
+        offset: Number of the first sinusoidal position.
 
     Call arguments:
         inputs: `(B, T, D)`.
+        positions: `(T,)` or `(B, T)` integers, when the tokens are not at 0, 1, 2, ...
+            They are neither checked nor stretched.
 
     Returns:
         `(B, T, D)`, or `(B, T, D + position_dim)` for `"concatenate"`.
@@ -60,6 +64,8 @@ class PositionalEmbedding(BaseLayer):
         longer="error",
         layout="interleaved",
         initializer=None,
+        base=10000.0,
+        offset=0,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -91,6 +97,8 @@ class PositionalEmbedding(BaseLayer):
         self.longer = longer
         self.layout = layout
         self.initializer = keras.initializers.get(initializer)
+        self.base = base
+        self.offset = offset
 
     def build(self, inputs_shape):
         if self.kind == "learned":
@@ -101,16 +109,22 @@ class PositionalEmbedding(BaseLayer):
             )
         self.built = True
 
-    def call(self, inputs):
+    def call(self, inputs, positions=None):
         batch_size, length, _ = ops.shape(inputs)
         width = self.position_dim or inputs.shape[-1]
-        positions = ops.cast(self._positions(length, width), inputs.dtype)  # (T, width)
+        if positions is None:
+            positions = self._positions(length, width)
+        elif self.kind == "learned":
+            positions = ops.take(self.table, positions, axis=0)
+        else:
+            positions = self._encode(positions, width)
+        positions = ops.cast(positions, inputs.dtype)  # (T, width) or (B, T, width)
         if self.combine == "add":
             return inputs + positions
         positions = ops.broadcast_to(positions, (batch_size, length, width))
         return ops.concatenate([inputs, positions], axis=-1)
 
-    def compute_output_spec(self, inputs):
+    def compute_output_spec(self, inputs, positions=None):
         if inputs.shape[1] is not None:
             return super().compute_output_spec(inputs)
         # For an unknown length Keras would try one, which may be too long.
@@ -133,7 +147,19 @@ class PositionalEmbedding(BaseLayer):
                 else ops.cast(ops.arange(length), "float64")  # known at run time only
             )
             positions = indices * (self.max_length / stretched)
-        return sinusoidal_positions(positions, width, layout=self.layout)
+        return self._encode(positions, width)
+
+    def _encode(self, positions, width):
+        """The sines and cosines of positions, or of as many as an integer says."""
+        if self.offset:
+            if isinstance(positions, int):
+                positions = np.arange(positions)
+            elif len(positions.shape) == 0:  # known at run time only
+                positions = ops.arange(positions)
+            positions = positions + self.offset
+        return sinusoidal_positions(
+            positions, width, layout=self.layout, base=self.base
+        )
 
     def _stretched_length(self, length):
         """The length that the positions are stretched to, or `None`."""

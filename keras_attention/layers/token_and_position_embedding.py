@@ -28,9 +28,11 @@ class TokenAndPositionEmbedding(BaseLayer):
         mask_zero: Whether token 0 is padding, which later layers do not read.
         initializer: Initializer of both tables. Defaults to a truncated normal of
             standard deviation 0.02.
+        layout, base, offset: Of sinusoidal positions; see `PositionalEmbedding`.
 
     Call arguments:
         token_ids: `(B, T)` integers from 0 to V - 1.
+        positions: `(T,)` or `(B, T)` integers, when the tokens are not at 0, 1, 2, ...
 
     Returns:
         `(B, T, D)`.
@@ -54,6 +56,9 @@ class TokenAndPositionEmbedding(BaseLayer):
         scale=1.0,
         mask_zero=False,
         initializer=None,
+        layout="interleaved",
+        base=10000.0,
+        offset=0,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -67,6 +72,9 @@ class TokenAndPositionEmbedding(BaseLayer):
         self.scale = scale
         self.mask_zero = mask_zero
         self.initializer = keras.initializers.get(initializer)
+        self.layout = layout
+        self.base = base
+        self.offset = offset
         self.token_embedding = keras.layers.ReversibleEmbedding(
             vocabulary_size,
             hidden_dim,
@@ -78,7 +86,10 @@ class TokenAndPositionEmbedding(BaseLayer):
         self.position_embedding = PositionalEmbedding(
             max_length,
             kind=kind,
+            layout=layout,
             initializer=self.initializer,
+            base=base,
+            offset=offset,
             dtype=self.dtype_policy,
             name="position_embedding",
         )
@@ -88,13 +99,13 @@ class TokenAndPositionEmbedding(BaseLayer):
         self.position_embedding.build((*token_ids_shape, self.hidden_dim))
         self.built = True
 
-    def call(self, token_ids):
+    def call(self, token_ids, positions=None):
         x = self.token_embedding(token_ids)  # (B, T, D)
         if self.scale != 1.0:
             x = x * self.scale
-        return self.position_embedding(x)
+        return self.position_embedding(x, positions=positions)
 
-    def compute_output_spec(self, token_ids):
+    def compute_output_spec(self, token_ids, positions=None):
         shape = (*token_ids.shape, self.hidden_dim)
         x = keras.KerasTensor(shape, self.compute_dtype)
         return self.position_embedding.compute_output_spec(x)

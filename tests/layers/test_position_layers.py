@@ -83,6 +83,37 @@ def test_sinusoidal_positions_stretch_over_a_longer_sequence(inputs):
 
 
 @pytest.mark.parametrize("kind", ["learned", "sinusoidal"])
+def test_positions_that_are_passed_are_those_of_the_whole_sequence(inputs, kind):
+    """The tokens 2 to 4 of five, and each token of two rows at its own place."""
+    layer = layers.PositionalEmbedding(9, kind)
+    layer.build(inputs.shape)
+    randomize(layer)
+    whole = to_numpy(layer(inputs))
+    close(layer(inputs[:, 2:], positions=np.arange(2, T)), whole[:, 2:])
+    places = np.array([[3], [1]])
+    picked = np.stack([inputs[0, 3:4], inputs[1, 1:2]])
+    found = layer(picked, positions=keras.ops.convert_to_tensor(places))
+    close(found, np.stack([whole[0, 3:4], whole[1, 1:2]]))
+
+
+def test_sinusoids_may_begin_later_and_have_another_base():
+    """With base 100 and width 4 the angles are 2, 3 and a tenth of them."""
+    layer = layers.PositionalEmbedding(
+        kind="sinusoidal", layout="concatenated", base=100.0, offset=2
+    )
+    angles = np.array([[2.0, 0.2], [3.0, 0.3]])
+    expected = np.concatenate([np.sin(angles), np.cos(angles)], axis=1)
+    close(layer(np.zeros((1, 2, 4), "float32"))[0], expected)
+    close(layer(np.zeros((1, 1, 4), "float32"), positions=np.array([1]))[0], expected[1:])
+
+
+def test_tokens_take_positions_that_are_passed():
+    layer = layers.TokenAndPositionEmbedding(7, 4, max_length=9)
+    whole = to_numpy(layer(np.array([[3, 5, 6]])))
+    close(layer(np.array([[6]]), positions=np.array([[2]])), whole[:, 2:])
+
+
+@pytest.mark.parametrize("kind", ["learned", "sinusoidal"])
 @pytest.mark.parametrize("longer", ["error", "interpolate"])
 def test_a_length_known_at_run_time_only(kind, longer):
     """A model for any length, compiled for one and used with others."""
