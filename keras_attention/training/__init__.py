@@ -1,6 +1,17 @@
-"""What fit needs beyond Keras: losses and metrics that know padding."""
+"""What fit needs beyond Keras: losses, metrics and scores of texts, schedules."""
 
 from keras_attention.training.bleu import bleu as bleu
+from keras_attention.training.chrf import chrf as chrf
+from keras_attention.training.error_rates import edit_distances as edit_distances
+from keras_attention.training.error_rates import (
+    nearest_references as nearest_references,
+)
+from keras_attention.training.error_rates import (
+    sequence_error_rate as sequence_error_rate,
+)
+from keras_attention.training.error_rates import token_error_rate as token_error_rate
+from keras_attention.training.schedules import InverseSquareRoot as InverseSquareRoot
+from keras_attention.training.text_scores import TextScores as TextScores
 from keras_attention.training.time_budget import TimeBudget as TimeBudget
 from keras_attention.training.token_losses import token_losses as token_losses
 from keras_attention.training.token_losses import TokenCrossentropy as TokenCrossentropy

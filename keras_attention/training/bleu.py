@@ -1,15 +1,20 @@
 """BLEU, the share of short runs of words that two texts have in common."""
 
+from keras_attention.preprocessing.files import import_package
 
-def bleu(captions, references):
-    """BLEU-4 of captions, computed by sacrebleu.
 
-    Papineni et al. 2002. The words are those between spaces, upper case counts.
+def bleu(captions, references, tokenize="none"):
+    """BLEU-4 of captions or translations, computed by sacrebleu.
+
+    Papineni et al. 2002. Upper case counts.
 
     Args:
         captions: List of n strings.
         references: List of n strings, or of n lists of strings where several captions
             would be right.
+        tokenize: How sacrebleu finds the words: `"none"` takes those between spaces,
+            `"13a"` splits off punctuation, as figures of translations are printed
+            (Post 2018, arXiv:1804.08771).
 
     Returns:
         A number from 0 to 100.
@@ -23,20 +28,30 @@ def bleu(captions, references):
     >>> round(bleu(["a red cat on a mat"], ["a red cat on a mat"]), 1)
     100.0
     """
-    if len(captions) != len(references) or not len(captions):
+    streams = reference_streams(captions, references, "caption")
+    sacrebleu = import_package("sacrebleu", "sacrebleu", "text", "BLEU")
+    score = sacrebleu.corpus_bleu(
+        list(captions), streams, tokenize=tokenize, force=True
+    )
+    return score.score
+
+
+def reference_streams(texts, references, noun="text"):
+    """The references as sacrebleu takes them: the first of all texts, the second, ...
+
+    Args:
+        texts: List of n strings.
+        references: List of n strings, or of n lists of strings.
+        noun: How a text is called in the message.
+
+    Returns:
+        List of lists of n strings, None where a text has fewer references.
+    """
+    if len(texts) != len(references) or not len(texts):
         raise ValueError(
-            "There must be one reference, or one list of them, for each caption. "
-            f"Received: {len(captions)} captions, {len(references)} references."
+            f"There must be one reference, or one list of them, for each {noun}. "
+            f"Received: {len(texts)} {noun}s, {len(references)} references."
         )
-    try:
-        import sacrebleu
-    except ImportError:
-        raise ImportError(
-            'BLEU needs sacrebleu. Install it with: pip install "keras-attention[text]"'
-        ) from None
     references = [[r] if isinstance(r, str) else list(r) for r in references]
     most = max(len(r) for r in references)
-    # sacrebleu takes the first references of all captions, then the second, ...
-    streams = [[r[i] if i < len(r) else None for r in references] for i in range(most)]
-    score = sacrebleu.corpus_bleu(list(captions), streams, tokenize="none", force=True)
-    return score.score
+    return [[r[i] if i < len(r) else None for r in references] for i in range(most)]

@@ -88,7 +88,13 @@ class SequenceAccuracy(TokenMetric):
         is_padding = ops.equal(ops.cast(y_true, "int32"), self.padding_id)
         right = ops.logical_or(self.is_right(y_true, y_pred), is_padding)
         right = ops.cast(ops.all(right, axis=-1), "float32")  # (B,)
-        return super().update_state(right, sample_weight)
+        # A row of padding, which fills up a batch, is no caption.
+        counted = ops.logical_not(ops.all(is_padding, axis=-1))
+        counted = ops.cast(counted, "float32")
+        if sample_weight is not None:
+            sample_weight = ops.cast(sample_weight, "float32")
+            counted = counted * ops.reshape(sample_weight, (-1,))
+        return super().update_state(right, counted)
 
 
 @keras.saving.register_keras_serializable("keras_attention")

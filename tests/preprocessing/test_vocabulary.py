@@ -238,3 +238,68 @@ def test_keras_serializes_a_vocabulary():
     assert keras.saving.deserialize_keras_object(config) == vocabulary
     assert len({vocabulary, Vocabulary(WORDS)}) == 1
     assert repr(vocabulary) == "<Vocabulary of 5 words and 4 special tokens>"
+
+
+def test_letters_are_encoded_one_by_one():
+    vocabulary = Vocabulary.from_captions(["a cat", "act"], split="characters")
+    assert vocabulary.words == ["a", "c", "t", " "]  # 3 a, 2 c, 2 t, 1 space
+    token_ids = vocabulary.encode(["cat", "a cab"])
+    assert token_ids.tolist() == [[1, 5, 4, 6, 2, 0, 0], [1, 4, 7, 5, 4, 3, 2]]
+    assert vocabulary.decode(token_ids) == ["cat", "a ca[unk]"]
+    assert vocabulary.tokens(token_ids) == [list("cat"), [*"a ca", "[unk]"]]
+
+
+def test_an_accent_written_apart_is_the_same_letter():
+    vocabulary = Vocabulary(["é"], split="characters")
+    assert vocabulary.encode(["e\u0301"]).tolist() == [[1, 4, 2]]
+
+
+def test_symbols_stand_between_spaces_as_they_are_written():
+    vocabulary = Vocabulary(["AH0", "ah0", "[-]"], split="spaces")
+    token_ids = vocabulary.encode([" AH0  [-] ah0"])
+    assert token_ids.tolist() == [[1, 4, 6, 5, 2]]
+    assert vocabulary.decode(token_ids) == ["AH0 [-] ah0"]
+
+
+@pytest.mark.parametrize(
+    ("split", "words"), [("characters", [" ", "a", "é"]), ("spaces", ["AH0", "T"])]
+)
+def test_the_split_is_saved_and_serialized(split, words, tmp_path):
+    vocabulary = Vocabulary(words, split=split)
+    path = tmp_path / "words.txt"
+    vocabulary.save(path)
+    assert path.read_text("utf-8").startswith(f"[split {split}]\n[pad]\n[start]\n")
+    config = keras.saving.serialize_keras_object(vocabulary)
+    for again in (
+        Vocabulary.load(path),
+        keras.saving.deserialize_keras_object(config),
+    ):
+        assert again == vocabulary and again.split == split
+        assert hash(again) == hash(vocabulary)
+        assert again.words == words
+
+
+def test_equal_words_split_in_another_way_are_another_vocabulary():
+    assert Vocabulary(["a"], split="characters") != Vocabulary(["a"])
+
+
+@pytest.mark.parametrize(
+    ("words", "split", "message"),
+    [
+        (["a"], "letters", "one of 'words', 'characters', 'spaces'.*split='letters'"),
+        (["ab"], "characters", r"split into \['a', 'b'\]"),
+        (["a b"], "spaces", r"split into \['a', 'b'\]"),
+        (["\n"], "characters", "must not hold the end of a line"),
+        ([""], "characters", "must not be empty"),
+    ],
+)
+def test_words_that_do_not_fit_the_split_are_refused(words, split, message):
+    with pytest.raises(ValueError, match=message):
+        Vocabulary(words, split=split)
+
+
+def test_an_empty_text_is_refused():
+    for split in ("characters", "spaces"):
+        vocabulary = Vocabulary(["a"], split=split)
+        with pytest.raises(ValueError, match="Text 1 has no word. Received: ''"):
+            vocabulary.encode(["a", ""])
