@@ -10,8 +10,10 @@ from keras_attention.visualization.maps import AttentionExtractor as AttentionEx
 from keras_attention.visualization.maps import AttentionMap as AttentionMap
 from keras_attention.visualization.maps import AttentionMaps as AttentionMaps
 from keras_attention.visualization.maps import recording as recording
+from keras_attention.visualization.pages import save_views as save_views
 from keras_attention.visualization.patches import show_patches as show_patches
 from keras_attention.visualization.positions import show_positions as show_positions
 from keras_attention.visualization.view import View as View
+from keras_attention.visualization.windows import show_windows as show_windows
 from keras_attention.visualization.words import show_captions as show_captions
 from keras_attention.visualization.words import show_words as show_words

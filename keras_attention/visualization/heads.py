@@ -62,7 +62,7 @@ def show_heads(maps, queries=None, keys=None, index=0, title=None):
     keys = None if keys is None else check_words(keys, "keys")
     _check_fit(queries, "queries", [weights.shape[1] for _, weights, _ in layers])
     _check_fit(keys, "keys", [weights.shape[2] for _, weights, _ in layers])
-    short = _short_names([name for name, _, _ in layers])
+    short = short_names([name for name, _, _ in layers])
     items, labels, peaks, packed = [], [], [], []
     for (name, weights, kind), shown in zip(layers, short, strict=True):
         heads, rows, columns = weights.shape
@@ -164,7 +164,7 @@ def _choose(length, *candidates):
     return fitting[0] if fitting else None
 
 
-def _short_names(names):
+def short_names(names):
     """The names without the parts of their paths that all of them share."""
     parts = [name.split("/") for name in names]
     if len(names) > 1:

@@ -5,14 +5,14 @@ Letters: K maps, S tokens, H and W rows and columns of the grid of patches.
 
 import numpy as np
 
+from keras_attention.visualization.pictures import check_picture
+from keras_attention.visualization.pictures import embed_png
+from keras_attention.visualization.pictures import enlarge
+from keras_attention.visualization.pictures import PICTURE_BYTES
+from keras_attention.visualization.pictures import shrink
 from keras_attention.visualization.view import check_words
-from keras_attention.visualization.view import embed_png
 from keras_attention.visualization.view import to_array
 from keras_attention.visualization.view import View
-from keras_attention.visualization.words import _picture
-from keras_attention.visualization.words import _shrink
-from keras_attention.visualization.words import _splines
-from keras_attention.visualization.words import PICTURE_BYTES
 
 # Colours of the weakest and the strongest score, above zero and below; how much of its
 # colours the picture loses, and of itself under the strongest score (the page has a
@@ -56,7 +56,7 @@ def show_patches(image, scores, num_prefix_tokens=0, grid=None, titles=None):
     >>> show_patches(image, scores=np.arange(7), num_prefix_tokens=1)
     <View 'Scores of 2 × 3 patches'>
     """
-    picture = _picture(image)
+    picture = check_picture(image)
     maps = _maps(to_array(scores), num_prefix_tokens, grid, picture.shape)
     count, rows, columns = maps.shape
     if not np.isfinite(maps).all():
@@ -72,7 +72,7 @@ def show_patches(image, scores, num_prefix_tokens=0, grid=None, titles=None):
                 "`titles` must have one string for each map. Received: "
                 f"{len(titles)} titles, {count} maps. Pass as many, or none."
             )
-    picture = _shrink(picture, PICTURE_BYTES)
+    picture = shrink(picture, PICTURE_BYTES)
     title = f"Scores of {rows} × {columns} patches"
     if titles is not None and count == 1:
         title = titles[0]
@@ -135,16 +135,43 @@ def infer_grid(count, height, width):
     Raises:
         ValueError: no grid of so many has patches less than twice as long as wide.
     """
-    pairs = [(rows, count // rows) for rows in range(1, count + 1) if not count % rows]
-    stretch = {pair: abs(np.log(height / pair[0] * pair[1] / width)) for pair in pairs}
-    best = min(pairs, key=stretch.get, default=None)
-    if best is None or stretch[best] > np.log(2):
+    best, stretch = _most_square(count, height, width)
+    if stretch > np.log(2):
         raise ValueError(
             f"No grid of {count} patches fits a picture of {height} × {width} pixels. "
             "Say how many of the scores are of prefix tokens, num_prefix_tokens=1 for "
             "a class token, or pass grid=(rows, columns)."
         )
     return best
+
+
+def find_prefix(length, height, width, most=4):
+    """How many tokens stand in front of the patches, if those are nearly square.
+
+    Args:
+        length: Number of tokens, prefix tokens and patches.
+        height: Pixels of the picture.
+        width: Pixels of the picture.
+        most: Prefix tokens that there can be.
+
+    Returns:
+        The number with which the patches are most nearly square, the smallest such.
+
+    Example:
+
+    >>> find_prefix(197, 224, 224), find_prefix(64, 32, 32)
+    (1, 0)
+    """
+    numbers = range(min(most + 1, length))
+    return min(numbers, key=lambda n: _most_square(length - n, height, width)[1])
+
+
+def _most_square(count, height, width):
+    """The grid of `count` patches that are most nearly square, and how far from it."""
+    pairs = [(rows, count // rows) for rows in range(1, count + 1) if not count % rows]
+    stretch = {pair: abs(np.log(height / pair[0] * pair[1] / width)) for pair in pairs}
+    best = min(pairs, key=stretch.get, default=None)
+    return best, stretch.get(best, np.inf)
 
 
 def scale_map(map):
@@ -158,10 +185,7 @@ def scale_map(map):
 
 def lay_over(picture, map):
     """The picture under the colours of a map, as the page paints it, bytes."""
-    height, width = picture.shape[:2]
-    rows, columns = map.shape
-    heat = _splines(rows, height) @ scale_map(map) @ _splines(columns, width).T
-    heat = (heat / max(np.abs(heat).max(), np.finfo("float64").tiny))[..., None]
+    heat = enlarge(scale_map(map), *picture.shape[:2])[..., None]
     near, far = (
         np.where(heat < 0, cool, warm)
         for cool, warm in zip(OVERLAY["cool"], OVERLAY["warm"], strict=True)

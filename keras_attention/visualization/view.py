@@ -6,7 +6,6 @@ import importlib.resources
 import json
 import pathlib
 import re
-import struct
 import zlib
 
 import keras
@@ -197,35 +196,3 @@ def check_words(words, name):
             "model does, for example with .split()."
         )
     return [str(word) for word in words]
-
-
-def embed_png(image):
-    """A picture `(height, width, 3)` of bytes as the address of an embedded PNG."""
-    height, width, channels = image.shape
-    pixels = np.ascontiguousarray(image).reshape(height, width * channels)
-    left = np.pad(pixels[:, :-channels], ((0, 0), (channels, 0)))
-    above = np.pad(pixels[:-1], ((1, 0), (0, 0)))
-    # Filters 0, 1 and 2 of PNG (Section 9.2): as is, minus the left, minus the one
-    # above. Each line takes the one with the smallest sum, as Section 12.7 advises.
-    filtered = np.stack([pixels, pixels - left, pixels - above])  # (3, height, ...)
-    sums = np.abs(filtered.view("int8").astype("int32")).sum(axis=-1)
-    kinds = sums.argmin(axis=0)  # (height,)
-    lines = np.concatenate(
-        [kinds[:, None].astype("uint8"), filtered[kinds, np.arange(height)]], axis=1
-    )
-
-    def chunk(kind, content):
-        checked = kind + content
-        return (
-            struct.pack(">I", len(content))
-            + checked
-            + struct.pack(">I", zlib.crc32(checked))
-        )
-
-    png = (
-        b"\x89PNG\r\n\x1a\n"
-        + chunk(b"IHDR", struct.pack(">2I5B", width, height, 8, 2, 0, 0, 0))
-        + chunk(b"IDAT", zlib.compress(lines.tobytes(), 9))
-        + chunk(b"IEND", b"")
-    )
-    return "data:image/png;base64," + base64.b64encode(png).decode("ascii")

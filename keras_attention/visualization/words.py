@@ -7,12 +7,17 @@ import difflib
 import math
 import textwrap
 
-import keras
 import numpy as np
 
 from keras_attention.preprocessing.vocabulary import split_words
-from keras_attention.visualization.view import embed_png
+from keras_attention.visualization.pictures import check_picture
+from keras_attention.visualization.pictures import embed_png
+from keras_attention.visualization.pictures import enlarge
+from keras_attention.visualization.pictures import PICTURE_BYTES
+from keras_attention.visualization.pictures import shrink
+from keras_attention.visualization.view import check_weights
 from keras_attention.visualization.view import pack_rows
+from keras_attention.visualization.view import to_array
 from keras_attention.visualization.view import View
 
 # Where no attention goes a picture fades to `pale`, `keep` of its grey left; where it
@@ -25,11 +30,6 @@ LIGHT = {
 }
 # Of the marks in a figure; the page has the same in its style.
 GOOD, BAD = "#15803d", "#b91c1c"
-
-# All pictures of a page, in bytes before base64; with the weights a page of captions
-# then stays below 2 MB. No picture gets smaller than 64 pixels for it.
-PICTURE_BYTES = 1_200_000
-SMALLEST_SIDE = 64
 
 
 def show_words(image, words, weights):
@@ -66,7 +66,7 @@ def show_words(image, words, weights):
             f"{len(words)} words, weights.shape={weights.shape}. Pass one map for each "
             "word; leave out the map of the end of the caption."
         )
-    picture = _shrink(_picture(image), PICTURE_BYTES)
+    picture = shrink(check_picture(image), PICTURE_BYTES)
     return _view([picture], [words], [weights], many=False)
 
 
@@ -124,7 +124,7 @@ def show_captions(images, captions, weights, truths=None, note=None):
     maps = [map[: len(caption)] for caption, map in zip(captions, maps, strict=True)]
     budget = PICTURE_BYTES / len(captions)
     pictures = [
-        _shrink(_picture(image, f"images[{i}]"), budget)
+        shrink(check_picture(image, f"images[{i}]"), budget)
         for i, image in enumerate(images)
     ]
     return _view(pictures, captions, maps, truths, note, many=True)
@@ -216,10 +216,7 @@ def _figure(pictures, maps, items, note):
 
 def _light_up(picture, weights):
     """The picture as the page paints it in the light theme, bytes."""
-    height, width = picture.shape[:2]
-    rows, columns = weights.shape
-    heat = _splines(rows, height) @ weights @ _splines(columns, width).T
-    heat = (heat / max(heat.max(), np.finfo("float64").tiny))[..., None]
+    heat = enlarge(weights, *picture.shape[:2])[..., None]
     light = LIGHT["light"]
     grey = picture @ np.array([[0.299], [0.587], [0.114]])  # ITU-R BT.601
     faded = light["keep"] * grey + (1 - light["keep"]) * np.array(light["pale"])
@@ -228,41 +225,6 @@ def _light_up(picture, weights):
     more = np.maximum(0, heat - heat.mean())
     lit *= 1 - white * more * (1 - np.array(light["warm"]) / 255)
     return np.rint(lit).astype("uint8")
-
-
-def _splines(cells, pixels):
-    """`(pixels, cells)`, from cells to pixels with cubic B-splines."""
-    at = (np.arange(pixels) + 0.5) * cells / pixels - 0.5
-    distance = np.abs(at[:, None] - np.arange(-2, cells + 2))
-    near = (4 - 6 * distance**2 + 3 * distance**3) / 6
-    far = np.maximum(0, 2 - distance) ** 3 / 6
-    factors = np.where(distance < 1, near, far)  # (pixels, cells + 4)
-    # Beyond its edge the grid goes on as at the edge.
-    factors[:, 2] += factors[:, :2].sum(axis=1)
-    factors[:, -3] += factors[:, -2:].sum(axis=1)
-    return factors[:, 2:-2]
-
-
-def _shrink(picture, budget):
-    """The picture in `budget` bytes at most, each pixel the mean of what it covers."""
-    height, width = picture.shape[:2]
-    ratio = math.sqrt(budget / picture.size)
-    ratio = max(ratio, SMALLEST_SIDE / max(height, width))
-    if ratio >= 1:
-        return picture
-    small = _means(height, max(1, int(height * ratio)))
-    across = _means(width, max(1, int(width * ratio)))
-    shrunk = np.einsum("yh,hwc,xw->yxc", small, picture, across, optimize=True)
-    return np.rint(shrunk).astype("uint8")
-
-
-def _means(pixels, fewer):
-    """`(fewer, pixels)`, the share of each pixel in each of the fewer ones."""
-    step = pixels / fewer
-    start = np.arange(fewer)[:, None] * step
-    pixel = np.arange(pixels)
-    shared = np.minimum(start + step, pixel + 1) - np.maximum(start, pixel)
-    return np.maximum(shared, 0) / step
 
 
 def _compare(words, truth):
@@ -293,37 +255,12 @@ def _words(words):
 
 
 def _weights(weights, name="weights"):
-    weights = np.asarray(keras.ops.convert_to_numpy(weights)).astype("float64")
+    weights = to_array(weights).astype("float64")
     if weights.ndim != 3 or 0 in weights.shape[1:]:
         raise ValueError(
             f"`{name}` must have the shape (words, rows, columns). Received: "
             f"{name}.shape={weights.shape}. Pass the maps of one picture, as a "
             "captioner returns them with `return_attention_scores=True`."
         )
-    if not np.isfinite(weights).all() or (weights < 0).any():
-        raise ValueError(
-            f"`{name}` must be finite and not negative. Received: values from "
-            f"{weights.min()} to {weights.max()}. Pass the weights after the softmax, "
-            "not the scores."
-        )
+    check_weights(weights, name)
     return weights
-
-
-def _picture(image, name="image"):
-    """The picture as bytes, checked."""
-    image = np.asarray(keras.ops.convert_to_numpy(image))
-    if image.ndim != 3 or image.shape[-1] != 3 or 0 in image.shape:
-        raise ValueError(
-            f"`{name}` must have the shape (height, width, 3). Received: "
-            f"{name}.shape={image.shape}. Repeat the one channel of a grey picture: "
-            "np.repeat(image, 3, axis=-1)."
-        )
-    whole = np.issubdtype(image.dtype, np.integer)
-    pixels = image.astype("float64") * (1 if whole else 255)
-    if not (np.isfinite(pixels).all() and pixels.min() >= 0 and pixels.max() <= 255):
-        raise ValueError(
-            f"`{name}` must hold whole numbers from 0 to 255 or floats from 0 to 1. "
-            f"Received: values from {image.min()} to {image.max()}, {image.dtype}. "
-            'Undo the normalization, or convert with .astype("uint8").'
-        )
-    return np.rint(pixels).astype("uint8")

@@ -95,7 +95,7 @@ def test_a_dictionary_names_the_layers(rng):
 )
 @pytest.mark.once
 def test_shared_parts_of_paths_are_left_out(names, short):
-    assert heads_module._short_names(names) == short
+    assert heads_module.short_names(names) == short
 
 
 class Maps:

@@ -13,7 +13,7 @@ from helpers import run_in_fresh_process
 from keras_attention.visualization import show_words
 from keras_attention.visualization import View
 from keras_attention.visualization import view as view_module
-from keras_attention.visualization.view import embed_png
+from keras_attention.visualization.pictures import embed_png
 from keras_attention.visualization.view import pack_rows
 from keras_attention.visualization.view import read_page
 

@@ -11,9 +11,9 @@ from matplotlib.figure import Figure
 
 from keras_attention.visualization import show_captions
 from keras_attention.visualization import show_words
+from keras_attention.visualization.pictures import means
+from keras_attention.visualization.pictures import splines
 from keras_attention.visualization.words import _light_up
-from keras_attention.visualization.words import _means
-from keras_attention.visualization.words import _splines
 from keras_attention.visualization.words import LIGHT
 
 IMAGE = np.full((6, 4, 3), 255, "uint8")
@@ -188,20 +188,20 @@ def test_no_weights_at_all_light_nothing():
 
 @pytest.mark.parametrize(("cells", "pixels"), [(1, 5), (3, 3), (5, 64), (14, 9)])
 def test_splines_keep_what_is_constant_and_what_is_symmetric(cells, pixels):
-    matrix = _splines(cells, pixels)
+    matrix = splines(cells, pixels)
     assert matrix.shape == (pixels, cells)
     np.testing.assert_allclose(matrix.sum(axis=1), 1.0)
     np.testing.assert_allclose(matrix, matrix[::-1, ::-1], atol=1e-12)
 
 
 def test_a_spline_at_the_middle_of_a_cell_weighs_the_cell_with_two_thirds():
-    np.testing.assert_allclose(_splines(5, 5)[2], [0, 1 / 6, 2 / 3, 1 / 6, 0])
+    np.testing.assert_allclose(splines(5, 5)[2], [0, 1 / 6, 2 / 3, 1 / 6, 0])
 
 
 def test_shrinking_takes_means():
-    np.testing.assert_allclose(_means(4, 2), [[0.5, 0.5, 0, 0], [0, 0, 0.5, 0.5]])
+    np.testing.assert_allclose(means(4, 2), [[0.5, 0.5, 0, 0], [0, 0, 0.5, 0.5]])
     thirds = [[2 / 3, 1 / 3, 0], [0, 1 / 3, 2 / 3]]
-    np.testing.assert_allclose(_means(3, 2), thirds)
+    np.testing.assert_allclose(means(3, 2), thirds)
 
 
 def test_captions_stand_in_one_page_with_their_truths():
