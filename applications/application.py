@@ -1,5 +1,6 @@
 """The base of all applications: arguments remembered, presets, saving and loading."""
 
+import json
 import pathlib
 
 import keras
@@ -9,11 +10,15 @@ from keras_attention import checkpoints
 from keras_attention.checkpoints.arguments import deserialize_arguments
 from keras_attention.checkpoints.arguments import remember_arguments
 from keras_attention.checkpoints.arguments import serialize_arguments
+from keras_attention.checkpoints.family import load_published
+from keras_attention.checkpoints.family import save_published
 from keras_attention.checkpoints.files import check_assets
 from keras_attention.checkpoints.files import check_replaceable
+from keras_attention.checkpoints.files import CONFIG
 from keras_attention.checkpoints.presets import check_presets
 from keras_attention.checkpoints.presets import collect_presets
 from keras_attention.checkpoints.presets import find_class
+from keras_attention.checkpoints.presets import find_family
 from keras_attention.checkpoints.presets import find_folder
 from keras_attention.checkpoints.presets import preset_arguments
 from keras_attention.checkpoints.state import freeze_layers
@@ -21,6 +26,7 @@ from keras_attention.checkpoints.state import frozen_layers
 from keras_attention.checkpoints.state import load_random_states
 from keras_attention.checkpoints.state import save_random_states
 from keras_attention.checkpoints.state import skip_without_files
+from keras_attention.checkpoints.tensors import remove_other_weights
 
 # Every application, in the order of definition.
 CLASSES = []
@@ -47,8 +53,12 @@ class Application(keras.Model):
 
     - `presets_table`: dict from a name to a dict with a `description`, arguments, and
       the hub id of published `weights` if there are any.
-    - `heads`: dict from an argument to the path of the layer that is new, not loaded,
-      where `from_preset` gets another value for this argument.
+    - `heads`: dict from an argument to the path of the layer, or a list of them, that
+      is new, not loaded, where `from_preset` gets another value for this argument.
+    - `families`: how its checkpoints are published, a tuple of
+      `keras_attention.checkpoints.Family`. `from_preset` reads them all;
+      `save_to_preset` writes the first.
+    - `read_assets`: arguments that stand in other files of a published checkpoint.
     - `save_assets` and `load_assets`, for files such as a vocabulary, which `.keras`
       files hold too.
 
@@ -75,6 +85,7 @@ class Application(keras.Model):
 
     presets_table = {}
     heads = {}
+    families = ()
 
     def __init_subclass__(cls, **kwargs):
         super().__init_subclass__(**kwargs)
@@ -184,23 +195,68 @@ class Application(keras.Model):
         load_weights = load_weights is not False
         folder = find_folder(preset, cls, presets, load_weights)
         config = checkpoints.read_config(folder)
+        if checkpoints.is_published(config):
+            model_class, family = find_family(config, folder, CLASSES, cls)
+            return model_class._from_published(
+                family, config, folder, load_weights, overrides
+            )
         check_assets(folder, config)
         model_class = find_class(config, folder, CLASSES, cls)
         saved = deserialize_arguments(model_class, config, folder)
         model = model_class(**{**saved, **overrides})
         if load_weights:
-            new = [
-                layer
-                for key, layer in model.heads.items()
-                if key in overrides and overrides[key] != saved.get(key)
-            ]
+            new = _other_heads(model, saved, overrides)
             checkpoints.load_weights(model, folder, config, skip=new)
         if config["assets"]:
             model.load_assets(folder, config)
         return model
 
+    @classmethod
+    def _from_published(cls, family, config, folder, load_weights, overrides):
+        place = folder / CONFIG
+        saved = family.read_arguments(config, place, head_is_given="head" in overrides)
+        saved.update(cls.read_assets(folder))
+        if "head" in saved and saved["num_classes"] is None:
+            if overrides.get("num_classes") is not None:
+                overrides = {"head": "classification", **overrides}
+        if _other_heads(cls, saved, overrides):  # the classes of one that is dropped
+            saved.update(dict.fromkeys(saved.keys() & {"num_classes", "class_names"}))
+        model = cls(**{**saved, **overrides})
+        if load_weights:
+            new_layers = _other_heads(cls, saved, overrides)
+            # A file that names no head may have any.
+            may_be_left = new_layers or not config.get("architectures")
+            load_published(
+                model,
+                folder,
+                family,
+                saved,
+                dict(model._arguments),
+                new_layers=new_layers,
+                head_layers=_layers_of(cls.heads.values()) if may_be_left else (),
+                may_resize=bool(overrides),
+            )
+        return model
+
+    @classmethod
+    def read_assets(cls, folder):
+        """Reads what a published checkpoint has besides config and weights.
+
+        Args:
+            folder: Its folder.
+
+        Returns:
+            Dict of arguments of the constructor, such as a tokenizer.
+        """
+        return {}
+
     def save_to_preset(self, folder, *, overwrite=False):
         """Writes the model into a folder that `from_preset` reads.
+
+        A model that has a published layout is written in it, so that others read the
+        folder, too: `config.json` and weights as on the Hugging Face hub, for the
+        library transformers. The name of the model and seeds are not part of it. Any
+        other model is written in a layout of our own.
 
         The folder gets `config.json`, `model.safetensors` and what `save_assets`
         writes: all of them or, whatever goes wrong, none. Earlier files of the same
@@ -216,7 +272,14 @@ class Application(keras.Model):
         folder = pathlib.Path(folder).expanduser()
         class_name = keras.saving.get_registered_name(type(self))
         if not overwrite:
-            check_replaceable(folder, class_name)
+            check_replaceable(
+                folder,
+                class_name,
+                lambda config: any(family.owns(config) for family in self.families),
+            )
+        if self.families:
+            self._save_published(folder)
+            return
         arguments = serialize_arguments(self._arguments)
         arguments.pop("dtype")
         if arguments["name"] is None:
@@ -229,6 +292,16 @@ class Application(keras.Model):
             self.save_assets(new)
             config = checkpoints.write_config(new, class_name, arguments, **versions)
             checkpoints.save_weights(self, new, config)
+
+    def _save_published(self, folder):
+        family, arguments = self.families[0], dict(self._arguments)
+        config = json.dumps(family.write_config(arguments), indent=2) + "\n"
+        with checkpoints.replace_files(folder) as new:
+            (new / CONFIG).write_text(config, encoding="utf-8")
+            self.save_assets(new)
+            save_published(self, new, family, arguments)
+            written = {path.name for path in new.iterdir()}
+        remove_other_weights(folder, written)
 
 
 def presets():
@@ -274,6 +347,20 @@ def _check_parents(cls):
             "application derives from `Application` alone: share layers and functions, "
             "not classes."
         )
+
+
+def _other_heads(cls, saved, overrides):
+    """The paths of the layers that are others than the saved ones."""
+    return _layers_of(
+        layers
+        for key, layers in cls.heads.items()
+        if key in overrides and overrides[key] != saved.get(key)
+    )
+
+
+def _layers_of(values):
+    layers = ([v] if isinstance(v, str) else v for v in values)
+    return sorted({path for paths in layers for path in paths})
 
 
 def _classes(cls):

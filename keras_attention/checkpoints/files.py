@@ -11,6 +11,11 @@ import uuid
 CONFIG = "config.json"
 WEIGHTS = "model.safetensors"
 
+# What `write_config` writes; and what tells a published layout: that of Hugging Face
+# today and in its first years, and timm's.
+OUR_KEYS = ("class_name", "arguments", "assets", "versions")
+PUBLISHED_KEYS = ("model_type", "architectures", "vocab_size", "architecture")
+
 # A set of files is written into a hidden folder SAVING, which gets the name READY once
 # all of them are there: from then on the new set counts. Only then they are moved to
 # their places, one by one.
@@ -165,10 +170,11 @@ def read_config(folder):
         folder: Folder of a checkpoint.
 
     Returns:
-        Dict with the keys `class_name`, `arguments`, `assets` and `versions`.
+        Dict with the keys `class_name`, `arguments`, `assets` and `versions`; or, for a
+        checkpoint in a published layout (`is_published`), what the file holds.
 
     Raises:
-        ValueError: There is no such folder or file, or `write_config` did not write it.
+        ValueError: There is no such folder or file, or it is neither.
 
     Example:
 
@@ -200,14 +206,29 @@ def read_config(folder):
         raise ValueError(
             f"{path} is not JSON: {error}. Copy or save the checkpoint again."
         ) from error
-    keys = ("class_name", "arguments", "assets", "versions")
-    if not isinstance(config, dict) or not config.keys() >= set(keys):
-        found = ", ".join(config) if isinstance(config, dict) else repr(config)
-        raise ValueError(
-            f"{path} is not a config of this library, which holds {', '.join(keys)}. "
-            f"Received: {found or 'nothing'}."
-        )
-    return config
+    is_dict = isinstance(config, dict)
+    if is_dict and (is_published(config) or config.keys() >= set(OUR_KEYS)):
+        return config
+    found = ", ".join(config) if is_dict else repr(config)
+    raise ValueError(
+        f"{path} is not a config of this library, which holds {', '.join(OUR_KEYS)}, "
+        "nor of a published model, which holds a model_type. Received: "
+        f"{found or 'nothing'}."
+    )
+
+
+def is_published(config):
+    """Whether a `config.json` is in a published layout, not our own.
+
+    Args:
+        config: What `read_config` gave.
+
+    Example:
+
+    >>> is_published({"model_type": "gpt2", "n_layer": 12})
+    True
+    """
+    return "class_name" not in config and any(key in config for key in PUBLISHED_KEYS)
 
 
 def check_assets(folder, config):
@@ -229,12 +250,13 @@ def check_assets(folder, config):
         )
 
 
-def check_replaceable(folder, class_name):
+def check_replaceable(folder, class_name, is_same=None):
     """Refuses a folder that holds a checkpoint of anything else.
 
     Args:
         folder: Folder to write to. It may be missing.
         class_name: What is to be written.
+        is_same: Function from a published config to whether it is of the same class.
 
     Raises:
         ValueError: Something else is there.
@@ -248,10 +270,13 @@ def check_replaceable(folder, class_name):
     files = [name for name in (CONFIG, WEIGHTS) if (folder / name).exists()]
     if not files:
         return
-    try:
-        owner = read_config(folder)["class_name"]
-    except ValueError:
-        owner = f"something else ({', '.join(files)})"
+    owner = f"something else ({', '.join(files)})"
+    with contextlib.suppress(ValueError):
+        config = read_config(folder)
+        if "class_name" in config:
+            owner = config["class_name"]
+        elif is_same is not None and is_same(config):
+            return
     if owner != class_name:
         raise ValueError(
             f"{folder} holds {owner}, so {class_name} is not written there. Choose "

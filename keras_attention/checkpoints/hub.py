@@ -4,11 +4,31 @@ import pathlib
 import re
 
 from keras_attention.checkpoints.files import CONFIG
+from keras_attention.checkpoints.files import is_published
 from keras_attention.checkpoints.files import read_config
 from keras_attention.checkpoints.files import WEIGHTS
+from keras_attention.checkpoints.tensors import PICKLE_PATTERNS
+from keras_attention.checkpoints.tensors import SAFETENSORS_PATTERNS
+from keras_attention.checkpoints.tensors import WEIGHT_FILES
 from keras_attention.preprocessing.files import import_package
 
 SCHEME = "hf://"
+
+# What published checkpoints have besides weights: tokenizers, and how pictures are
+# prepared.
+TEXT_FILES = (
+    "generation_config.json",
+    "merges.txt",
+    "preprocessor_config.json",
+    "source.spm",
+    "special_tokens_map.json",
+    "spiece.model",
+    "target.spm",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "vocab.json",
+    "vocab.txt",
+)
 
 
 def is_hub_id(preset):
@@ -58,11 +78,21 @@ def download(preset, weights=True):
     hub = import_package(
         "huggingface_hub", "huggingface_hub", "text", f"Loading {preset}"
     )
-    files = [CONFIG]
-    folder = hub.snapshot_download(name, revision=revision, allow_patterns=files)
-    files += read_config(folder)["assets"]
-    files += [WEIGHTS] if weights else []
-    # The config once more: all files of the folder are of one revision, also where the
-    # branch has moved between the two calls.
-    folder = hub.snapshot_download(name, revision=revision, allow_patterns=files)
-    return pathlib.Path(folder)
+
+    def fetch(files):
+        folder = hub.snapshot_download(name, revision=revision, allow_patterns=files)
+        return pathlib.Path(folder)
+
+    config = read_config(fetch([CONFIG]))
+    if not is_published(config):
+        # The config once more: all files of the folder are of one revision, also where
+        # the branch has moved between the two calls.
+        weight_files = [WEIGHTS] if weights else []
+        return fetch([CONFIG, *config["assets"], *weight_files])
+    files = [CONFIG, *TEXT_FILES]
+    if not weights:
+        return fetch(files)
+    folder = fetch([*files, *SAFETENSORS_PATTERNS])
+    if not any((folder / name).exists() for name in WEIGHT_FILES):
+        folder = fetch([*files, *PICKLE_PATTERNS])
+    return folder

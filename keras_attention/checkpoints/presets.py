@@ -6,6 +6,7 @@ import pathlib
 import keras
 
 from keras_attention.checkpoints.arguments import argument_names
+from keras_attention.checkpoints.files import is_published
 from keras_attention.checkpoints.hub import download
 from keras_attention.checkpoints.hub import is_hub_id
 
@@ -111,6 +112,8 @@ def find_class(config, folder, classes, cls):
     Raises:
         ValueError: It is none of `classes`, or not `cls`.
     """
+    if is_published(config):
+        return find_family(config, folder, classes, cls)[0]
     # A class defined twice, as in a notebook, is the later one.
     known = {keras.saving.get_registered_name(known): known for known in classes}
     found = config["class_name"]
@@ -125,3 +128,43 @@ def find_class(config, folder, classes, cls):
             f"`{known[found].__name__}.from_preset` or `applications.from_preset`."
         )
     return known[found]
+
+
+def find_family(config, folder, classes, cls):
+    """The class for a published `config.json`, and how it is published.
+
+    Args:
+        config: What `read_config` gave.
+        folder: Where it was read.
+        classes: All classes that there are.
+        cls: The class to expect, or the base of all of them.
+
+    Returns:
+        One of `classes`, and one of its families.
+
+    Raises:
+        ValueError: It is none of `classes`, or not `cls`.
+    """
+    families = [(known, family) for known in classes for family in known.families]
+    for known, family in reversed(families):
+        if family.owns(config):
+            if issubclass(known, cls):
+                return known, family
+            raise ValueError(
+                f"{folder} holds {told(config)}, not {cls.__name__}. Load it with "
+                f"`{known.__name__}.from_preset` or `applications.from_preset`."
+            )
+    if cls.families and not config.keys() & {"model_type", "architectures"}:
+        return cls, cls.families[0]  # as files of 2019, which do not say what they are
+    known = ", ".join(sorted(family.model_type for _, family in families))
+    raise ValueError(
+        f"{folder} holds {told(config)}, which is not known here. Known: {known}."
+    )
+
+
+def told(config):
+    """What a published config says it is."""
+    for key in ("model_type", "architectures", "architecture"):
+        if key in config:
+            return f"a model with {key}={config[key]!r}"
+    return "a model that does not say what it is"

@@ -10,7 +10,8 @@ import numpy as np
 
 from keras_attention.checkpoints.files import CONFIG
 from keras_attention.checkpoints.files import WEIGHTS
-from keras_attention.preprocessing.files import import_package
+from keras_attention.checkpoints.tensors import open_safetensors
+from keras_attention.checkpoints.tensors import write_file
 
 # How many names an error message lists before it only counts.
 LISTED = 5
@@ -142,18 +143,11 @@ def save_weights(model, folder, config):
     >>> model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(8)])
     >>> save_weights(model, folder, config)
     """
-    safetensors = import_package(
-        "safetensors.numpy", "safetensors", "text", "Saving weights"
-    )
     arrays = {
         name: np.asarray(keras.ops.convert_to_numpy(weight), order="C")
         for name, weight in named_weights(model).items()
     }
-    path = pathlib.Path(folder) / WEIGHTS
-    path.touch()
-    mode = path.stat().st_mode
-    safetensors.save_file(arrays, path, {"config": fingerprint(config)})
-    path.chmod(mode)  # safetensors 0.8 lets nobody else read it
+    write_file(pathlib.Path(folder) / WEIGHTS, arrays, {"config": fingerprint(config)})
 
 
 def load_weights(model, folder, config, skip=()):
@@ -183,7 +177,7 @@ def load_weights(model, folder, config, skip=()):
     >>> load_weights(model, folder, config)
     """
     path = pathlib.Path(folder) / WEIGHTS
-    with _open(path) as file:
+    with open_safetensors(path) as file:
         written_for = (file.metadata() or {}).get("config", fingerprint(config))
         if written_for != fingerprint(config):
             raise ValueError(
@@ -215,32 +209,14 @@ def fingerprint(config):
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def _open(path):
-    safetensors = import_package(
-        "safetensors", "safetensors", "text", "Loading weights"
-    )
-    if not path.is_file():
-        raise ValueError(
-            f"There is no {path.name} in {path.parent}. Pass `load_weights=False` for "
-            "the architecture alone."
-        )
-    try:
-        return safetensors.safe_open(path, framework="np")
-    except safetensors.SafetensorError as error:
-        raise ValueError(
-            f"{path} is damaged: {error}. It has {path.stat().st_size} bytes; a copy "
-            "or a download that was cut short leaves such a file. Get it again."
-        ) from error
-
-
 def _check_fit(model, path, file, weights, found):
     faults = []
     missing = [name for name in weights if name not in found]
     surplus = sorted(found - weights.keys())
     if missing:
-        faults.append(f"{len(missing)} missing ({_listed(missing)})")
+        faults.append(f"{len(missing)} missing ({listed(missing)})")
     if surplus:
-        faults.append(f"{len(surplus)} unknown to the model ({_listed(surplus)})")
+        faults.append(f"{len(surplus)} unknown to the model ({listed(surplus)})")
     shapes, types = [], []
     for name in sorted(weights.keys() & found):
         tensor, weight = file.get_slice(name), weights[name]
@@ -248,12 +224,12 @@ def _check_fit(model, path, file, weights, found):
             shapes.append(
                 f"{name} {tuple(tensor.get_shape())}, expected {tuple(weight.shape)}"
             )
-        elif _is_float(tensor.get_dtype()) != _is_float(weight.dtype):
+        elif is_float(tensor.get_dtype()) != is_float(weight.dtype):
             types.append(f"{name} {tensor.get_dtype()}, expected {weight.dtype}")
     if shapes:
-        faults.append(f"{len(shapes)} of another shape ({_listed(shapes)})")
+        faults.append(f"{len(shapes)} of another shape ({listed(shapes)})")
     if types:
-        faults.append(f"{len(types)} of another type ({_listed(types)})")
+        faults.append(f"{len(types)} of another type ({listed(types)})")
     if faults:
         raise ValueError(
             f"{path} does not fit {type(model).__name__} {model.name!r}, which has "
@@ -262,11 +238,16 @@ def _check_fit(model, path, file, weights, found):
         )
 
 
-def _is_float(dtype):
-    """`BF16`, `F32`, `float32`, but not `I64`, `uint8`, `BOOL`."""
+def is_float(dtype):
+    """Whether a dtype is one of real numbers.
+
+    Args:
+        dtype: Its name, as `BF16`, `F32`, `float32`; not so `I64`, `uint8`, `BOOL`.
+    """
     return dtype.lower().startswith(("f", "bf"))
 
 
-def _listed(names):
+def listed(names):
+    """The first names of a list, and how many more there are."""
     rest = len(names) - LISTED
     return ", ".join(names[:LISTED]) + (f", and {rest} more" if rest > 0 else "")

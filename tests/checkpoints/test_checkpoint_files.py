@@ -230,7 +230,7 @@ def test_a_broken_config_is_told(tmp_path, text):
 @pytest.mark.parametrize(
     ("text", "received"),
     [
-        ('{"model_type": "vit", "hidden_size": 8}', "model_type, hidden_size"),
+        ('{"layers": 2, "hidden_size": 8}', "layers, hidden_size"),
         ("{}", "nothing"),
         ("[1]", r"\[1\]"),
     ],

@@ -1,0 +1,1 @@
+"""The published families: for each its `config.json`, names and rules."""

@@ -1,0 +1,79 @@
+"""Translation models of fairseq as the library transformers publishes them (FSMT)."""
+
+from keras_attention.checkpoints.families.marian import ALWAYS
+from keras_attention.checkpoints.families.marian import decoder_fields
+from keras_attention.checkpoints.families.marian import FIXED
+from keras_attention.checkpoints.families.marian import HARMLESS
+from keras_attention.checkpoints.families.marian import IGNORED
+from keras_attention.checkpoints.families.marian import sized_fields
+from keras_attention.checkpoints.families.marian import stack_rules
+from keras_attention.checkpoints.families.marian import vocabulary_sizes
+from keras_attention.checkpoints.family import Family
+from keras_attention.checkpoints.family import Field
+from keras_attention.checkpoints.rules import Rule
+from keras_attention.checkpoints.rules import TRANSPOSED
+
+
+def rules(arguments):
+    """The table; where all is tied, the table of the targets serves for all."""
+    target = "model.decoder.embed_tokens.weight"
+    if arguments["share_embeddings"]:
+        tokens = [Rule(target, "token_embedding/embeddings")]
+    else:
+        tokens = [
+            Rule("model.encoder.embed_tokens.weight", "source_embedding/embeddings"),
+            Rule(target, "target_embedding/embeddings"),
+        ]
+    return (
+        *tokens,
+        *stack_rules("encoder"),
+        *stack_rules("decoder"),
+        Rule("model.decoder.output_projection.weight", "output/kernel", TRANSPOSED),
+    )
+
+
+def read(config):
+    is_tied = config.get("tie_word_embeddings", False)
+    return {
+        **ALWAYS,
+        "positions": "fairseq",
+        "use_output_bias": False,
+        "share_embeddings": is_tied,
+        "tie_output": is_tied,
+        # Transformers lets it write padding, which a trained model never does.
+        "forbidden_ids": [config.get("pad_token_id", 1)],
+    }
+
+
+def write(arguments):
+    sizes = vocabulary_sizes(arguments)
+    return {
+        **decoder_fields(arguments),
+        "src_vocab_size": sizes[0],
+        "tgt_vocab_size": sizes[1],
+        "tie_word_embeddings": arguments["tie_output"],
+        "forced_eos_token_id": arguments["end_id"],
+        "is_encoder_decoder": True,
+    }
+
+
+FSMT_FAMILY = Family(
+    model_type="fsmt",
+    architectures={"FSMTForConditionalGeneration": {}},
+    fields=(
+        Field("src_vocab_size", "source_vocabulary_size", 42024),
+        Field("tgt_vocab_size", "target_vocabulary_size", 42024),
+        *sized_fields(12, "relu", True, 1, 2, 2),
+    ),
+    rules=rules,
+    fixed=FIXED,
+    # The languages are for the tokenizer; `decoder` repeats other fields.
+    ignored=(*IGNORED, "tie_word_embeddings", "langs", "decoder"),
+    harmless=(
+        *HARMLESS,
+        r"model\.encoder\.embed_tokens\.weight",
+        r"model\.decoder\.output_projection\.weight",
+    ),
+    read=read,
+    write=write,
+)

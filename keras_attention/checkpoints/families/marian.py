@@ -1,0 +1,199 @@
+"""Marian's translation models as the library transformers publishes them.
+
+The tables of positions are not in the files, or need not be.
+"""
+
+from keras_attention.checkpoints.family import ACTIVATIONS
+from keras_attention.checkpoints.family import Family
+from keras_attention.checkpoints.family import Field
+from keras_attention.checkpoints.rules import AXIS_IN_FRONT
+from keras_attention.checkpoints.rules import Rule
+from keras_attention.checkpoints.rules import side_by_side
+from keras_attention.checkpoints.rules import TRANSPOSED
+
+# What a model of this kind has besides the fields of its config.json.
+ALWAYS = {
+    "norm_order": "post",
+    "epsilon": 1e-5,
+    "positions": "marian",
+    "use_attention_bias": True,
+}
+
+
+def stack_rules(side):
+    """The rules of the blocks of the encoder or the decoder, as BART names them."""
+    theirs, ours = f"model.{side}.layers.{{i}}.", f"{side}/block_{{i}}/"
+    attentions = {"self_attn": "self_attention"}
+    if side == "decoder":
+        attentions["encoder_attn"] = "cross_attention"
+    rules = []
+    for attention, name in attentions.items():
+        parts = [f"{theirs}{attention}.{part}_proj." for part in ("q", "k", "v", "out")]
+        kernels, biases = ([part + kind for part in parts] for kind in WEIGHT_AND_BIAS)
+        *kernels, kernel = kernels
+        *biases, bias = biases
+        layer = f"{ours}{name}/"
+        rules += [
+            Rule(
+                tuple(kernels),
+                layer + "query_key_value_kernel",
+                side_by_side(TRANSPOSED),
+            ),
+            Rule(tuple(biases), layer + "query_key_value_bias", side_by_side()),
+            Rule(kernel, layer + "output_kernel", TRANSPOSED),
+            Rule(bias, layer + "output_bias"),
+            *_norm(f"{theirs}{attention}_layer_norm.", f"{ours}{name}_residual/norm/"),
+        ]
+    for layer, name in (("fc1", "hidden"), ("fc2", "output")):
+        mlp = f"{ours}feed_forward/{name}"
+        rules += [
+            Rule(f"{theirs}{layer}.weight", f"{mlp}_kernel", TRANSPOSED),
+            Rule(f"{theirs}{layer}.bias", f"{mlp}_bias"),
+        ]
+    rules += _norm(f"{theirs}final_layer_norm.", f"{ours}feed_forward_residual/norm/")
+    return rules
+
+
+WEIGHT_AND_BIAS = ("weight", "bias")
+
+
+def _norm(theirs, ours):
+    return [
+        Rule(theirs + "weight", ours + "gamma"),
+        Rule(theirs + "bias", ours + "beta"),
+    ]
+
+
+def rules(arguments):
+    """The table; one vocabulary has one table of tokens."""
+    if arguments["share_embeddings"]:
+        tokens = [Rule("model.shared.weight", "token_embedding/embeddings")]
+    else:
+        tokens = [
+            Rule("model.encoder.embed_tokens.weight", "source_embedding/embeddings"),
+            Rule("model.decoder.embed_tokens.weight", "target_embedding/embeddings"),
+        ]
+    bias = "output_bias/bias" if arguments["tie_output"] else "output/bias"
+    return (
+        *tokens,
+        *stack_rules("encoder"),
+        *stack_rules("decoder"),
+        Rule("lm_head.weight", "output/kernel", TRANSPOSED),
+        Rule("final_logits_bias", bias, AXIS_IN_FRONT),
+    )
+
+
+def read(config):
+    is_tied = config.get("tie_word_embeddings", True)
+    is_shared = config.get("share_encoder_decoder_embeddings", True)
+    size = config.get("vocab_size", 58101)
+    target_size = None if is_shared else config.get("decoder_vocab_size")
+    padding_id = config.get("pad_token_id", 58100)
+    return {
+        **ALWAYS,
+        "use_output_bias": True,
+        "target_vocabulary_size": target_size or size,
+        "share_embeddings": is_shared and is_tied,
+        "tie_output": is_tied,
+        "forbidden_ids": [padding_id],
+    }
+
+
+def write(arguments):
+    sizes = vocabulary_sizes(arguments)
+    return {
+        **decoder_fields(arguments),
+        "vocab_size": sizes[0],
+        "decoder_vocab_size": sizes[1],
+        "share_encoder_decoder_embeddings": arguments["share_embeddings"],
+        "tie_word_embeddings": arguments["tie_output"],
+        "bos_token_id": None,
+        "forced_eos_token_id": arguments["end_id"],
+        "is_encoder_decoder": True,
+    }
+
+
+def vocabulary_sizes(arguments):
+    """How many tokens a model with these arguments has, the sources' first."""
+    sizes = []
+    for side in ("source", "target"):
+        size, vocabulary = (
+            arguments[f"{side}_vocabulary{kind}"] for kind in ("_size", "")
+        )
+        if size is None and vocabulary is not None:
+            size = len(vocabulary)
+        sizes.append(size)
+    return sizes[0], sizes[1] or sizes[0]
+
+
+def decoder_fields(arguments):
+    """The sizes of the decoder, which are those of the encoder by default."""
+    return {
+        "decoder_layers": arguments["num_decoder_layers"] or arguments["num_layers"],
+        "decoder_attention_heads": (
+            arguments["num_decoder_heads"] or arguments["num_heads"]
+        ),
+        "decoder_ffn_dim": arguments["decoder_mlp_dim"] or arguments["mlp_dim"],
+    }
+
+
+def sized_fields(num_layers, activation, scale, padding_id, start_id, end_id):
+    """The fields that Marian and fairseq have in common, with their defaults."""
+    return (
+        Field("d_model", "hidden_dim", 1024),
+        Field("encoder_layers", "num_layers", num_layers),
+        Field("encoder_attention_heads", "num_heads", 16),
+        Field("encoder_ffn_dim", "mlp_dim", 4096),
+        Field("decoder_layers", "num_decoder_layers", num_layers),
+        Field("decoder_attention_heads", "num_decoder_heads", 16),
+        Field("decoder_ffn_dim", "decoder_mlp_dim", 4096),
+        Field("activation_function", "activation", activation, ACTIVATIONS),
+        Field("dropout", "dropout", 0.1),
+        Field("attention_dropout", "attention_dropout", 0.0),
+        Field("activation_dropout", "mlp_dropout", 0.0),
+        Field("scale_embedding", "scale_embeddings", scale),
+        Field("max_position_embeddings", "max_length", 1024),
+        Field("pad_token_id", "padding_id", padding_id),
+        Field("decoder_start_token_id", "start_id", start_id),
+        Field("eos_token_id", "end_id", end_id),
+    )
+
+
+# Fields of which only one value is known; the first five are of older files.
+FIXED = {
+    "normalize_before": False,
+    "normalize_embedding": False,
+    "add_final_layer_norm": False,
+    "add_bias_logits": False,
+    "static_position_embeddings": True,
+    "encoder_layerdrop": 0.0,
+    "decoder_layerdrop": 0.0,
+}
+IGNORED = ("num_hidden_layers", "init_std", "classif_dropout", "classifier_dropout")
+HARMLESS = (r"model\.(en|de)coder\.embed_positions\.weight",)
+
+MARIAN_FAMILY = Family(
+    model_type="marian",
+    architectures={"MarianMTModel": {}},
+    fields=(
+        Field("vocab_size", "source_vocabulary_size", 58101),
+        *sized_fields(12, "gelu", False, 58100, 58100, 0),
+    ),
+    rules=rules,
+    fixed=FIXED,
+    ignored=(
+        *IGNORED,
+        "decoder_vocab_size",
+        "share_encoder_decoder_embeddings",
+        "tie_word_embeddings",
+    ),
+    # Copies of tied weights.
+    harmless=(
+        *HARMLESS,
+        r"model\.shared\.weight",
+        r"model\.(en|de)coder\.embed_tokens\.weight",
+        r"lm_head\.weight",
+    ),
+    read=read,
+    write=write,
+)
