@@ -29,6 +29,11 @@ class Recorder:
         self._probes = probes
         self.names, self.kinds, self.weights = [], [], []
 
+    @property
+    def has_probes(self):
+        """Whether something is added to the weights."""
+        return self._probes is not None
+
     def wants(self, path):
         """Whether the weights of the layer with this path are kept."""
         return self._wants(path)

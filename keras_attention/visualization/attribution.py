@@ -17,6 +17,7 @@ from keras_attention.ops.gradients import gradient
 from keras_attention.visualization.maps import attention_maps
 from keras_attention.visualization.maps import AttentionMaps
 from keras_attention.visualization.maps import run
+from keras_attention.visualization.watching import watched
 
 JOINS = {"mean": np.mean, "max": np.max, "min": np.min}
 
@@ -67,7 +68,7 @@ def rollout(maps, join="mean", discard=0.0):
     return total.astype("float32")
 
 
-def relevance(model, inputs, target=None, layers=None):
+def relevance(model, inputs, target=None, layers=None, include_keras=False):
     """Says how much each input token bears on an answer of a model.
 
     Chefer et al. 2021, arXiv:2103.15679, Equations 5 and 6: weights count where the
@@ -78,7 +79,7 @@ def relevance(model, inputs, target=None, layers=None):
     and for an encoder-decoder Equations 7 to 11.
 
     Args:
-        model: A model or a layer whose attention is of this library.
+        model: A model or a layer.
         inputs: What the model is called with: an array `(B, ...)`, or a dict, list or
             tuple of arrays. All at once: choose B to fit the memory.
         target: For outputs `(B, classes)`, the index of a class, or one for each
@@ -86,6 +87,8 @@ def relevance(model, inputs, target=None, layers=None):
             Defaults to the class with the largest output.
         layers: Which attention layers: a part of their path, a list of such parts, or
             a function of the path. Defaults to all.
+        include_keras: Whether the attention layers of Keras itself count, too, as in
+            `attention_maps`.
 
     Returns:
         `(B, T, S)` float32, NumPy: for each token of the last layers, what the S input
@@ -105,11 +108,14 @@ def relevance(model, inputs, target=None, layers=None):
     >>> relevance(model, np.ones((3, 5, 8)), target=1).shape
     (3, 5, 5)
     """
-    maps = attention_maps(model, inputs, layers=layers)
+    maps = attention_maps(model, inputs, layers, include_keras=include_keras)
     tensors = keras.tree.map_structure(ops.convert_to_tensor, inputs)
 
     def score(probes):
-        with active(Recorder(layers, probes=probes)):
+        with (
+            watched(model, include_keras),
+            active(Recorder(layers, probes=probes)),
+        ):
             outputs = run(model, tensors)
         return ops.sum(ops.cast(_scores(outputs, target), "float32"))
 

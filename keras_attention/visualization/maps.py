@@ -11,6 +11,9 @@ from keras import ops
 from keras_attention.layers.recorder import active
 from keras_attention.layers.recorder import Recorder
 from keras_attention.visualization.heads import show_heads
+from keras_attention.visualization.watching import check_visible
+from keras_attention.visualization.watching import keras_layers_of
+from keras_attention.visualization.watching import watched
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -94,6 +97,8 @@ class AttentionExtractor(keras.Model):
         model: A model or a layer.
         layers: Which attention layers: a part of their path, a list of such parts, or
             a function of the path. Defaults to all.
+        include_keras: Whether Keras's own attention layers count, too, as in
+            `attention_maps`.
 
     Call arguments:
         inputs: What the model is called with.
@@ -113,9 +118,9 @@ class AttentionExtractor(keras.Model):
     (('attention',), [(5, 2, 3, 3)])
     """
 
-    def __init__(self, model, layers=None, **kwargs):
+    def __init__(self, model, layers=None, include_keras=False, **kwargs):
         super().__init__(**kwargs)
-        _refuse_what_cannot_be_seen(model)
+        check_visible(model)
         if not model.built:
             raise ValueError(
                 f"The model {model.name!r} has no weights yet. Call it once on some "
@@ -123,13 +128,17 @@ class AttentionExtractor(keras.Model):
             )
         self.model = model
         self.layers_wanted = layers
+        self.include_keras = include_keras
         self.names, self.kinds = (), ()
 
     def build(self, inputs_shape=None):
         self.built = True
 
     def call(self, inputs):
-        with active(Recorder(self.layers_wanted)) as recorder:
+        with (
+            watched(self.model, self.include_keras),
+            active(Recorder(self.layers_wanted)) as recorder,
+        ):
             outputs = run(self.model, inputs)
         # Plain strings, and a list: JAX would sort a dict by its keys.
         self.names = tuple(recorder.names)
@@ -141,6 +150,7 @@ class AttentionExtractor(keras.Model):
             **super().get_config(),
             "model": keras.saving.serialize_keras_object(self.model),
             "layers": self.layers_wanted,
+            "include_keras": self.include_keras,
         }
 
     @classmethod
@@ -149,13 +159,13 @@ class AttentionExtractor(keras.Model):
         return cls(**{**config, "model": model})
 
 
-def attention_maps(model, inputs, layers=None, batch_size=None):
+def attention_maps(model, inputs, layers=None, batch_size=None, include_keras=False):
     """Gives the weights of every attention layer of a model.
 
-    Any model or layer, functional or subclassed, whose attention is of this library;
-    dropout is off, and the weights are those of its inference. They are computed by a
-    compiled function of their own: what the model was compiled to before is not
-    touched, and stays fast.
+    Any model or layer, functional or subclassed, whose attention is of this library, or
+    of Keras with `include_keras`; dropout is off, and the weights are those of its
+    inference. They are computed by a compiled function of their own: what the model
+    was compiled to before is not touched, and stays fast.
 
     Args:
         model: A model or a layer.
@@ -164,6 +174,12 @@ def attention_maps(model, inputs, layers=None, batch_size=None):
         layers: Which attention layers: a part of their path, a list of such parts, or
             a function of the path. Defaults to all.
         batch_size: Sequences at a time. Defaults to 32.
+        include_keras: Whether the attention layers of Keras itself count, too, for
+            models of other libraries: `MultiHeadAttention`, `GroupQueryAttention`,
+            `Attention`, `AdditiveAttention` and what derives from them, as in many
+            models of KerasHub. Their weights are those that they return with
+            `return_attention_scores=True`, whether or not they use a fused kernel
+            otherwise.
 
     Returns:
         `AttentionMaps`: by name, `AttentionMap` objects whose `weights` are NumPy
@@ -181,13 +197,16 @@ def attention_maps(model, inputs, layers=None, batch_size=None):
     >>> list(maps)[0], maps["block_2"].weights.shape
     ('encoder/block_0/self_attention', (4, 2, 5, 5))
     """
-    _refuse_what_cannot_be_seen(model)
+    check_visible(model)
     arrays = keras.tree.map_structure(np.asarray, inputs)
     if not model.built:
-        run(model, keras.tree.map_structure(lambda array: array[:1], arrays))
-    extractor = AttentionExtractor(model, layers)
+        with watched(model):
+            run(model, keras.tree.map_structure(lambda array: array[:1], arrays))
+    extractor = AttentionExtractor(model, layers, include_keras)
     _, weights = extractor.predict(arrays, batch_size=batch_size, verbose=0)
-    return named(model, extractor.names, weights, extractor.kinds, layers)
+    return named(
+        model, extractor.names, weights, extractor.kinds, layers, include_keras
+    )
 
 
 @contextlib.contextmanager
@@ -227,33 +246,22 @@ def run(model, inputs):
     return model(inputs)
 
 
-def named(model, names, weights, kinds, layers):
+def named(model, names, weights, kinds, layers, include_keras=False):
     """Makes `AttentionMaps`, or says why there are none."""
     if not names:
         name = getattr(model, "name", "that ran")
         wanted = "" if layers is None else f" whose path has {layers!r}"
+        theirs = [] if model is None or include_keras else keras_layers_of(model)
+        do = (
+            f"Keras's own are there, {len(theirs)}: pass include_keras=True."
+            if theirs
+            else "Pass the model itself, not a function that was compiled from it."
+        )
         raise ValueError(
             f"No attention was recorded in the model {name!r}: it has no attention "
-            f"layer of keras_attention{wanted}. Pass the model itself, not a function "
-            "that was compiled from it."
+            f"layer of keras_attention{wanted}. {do}"
         )
     weights = [
         np.asarray(ops.convert_to_numpy(ops.cast(w, "float32"))) for w in weights
     ]
     return AttentionMaps(map(AttentionMap, names, weights, kinds))
-
-
-def _refuse_what_cannot_be_seen(model):
-    if not isinstance(model, keras.layers.Layer):
-        raise ValueError(
-            "`model` must be a Keras model or layer. Received: "
-            f"{type(model).__name__}. Pass the model itself, not a function that was "
-            "compiled from it."
-        )
-    for layer in model._flatten_layers():
-        if getattr(layer, "_remat_mode", None) is not None:
-            raise ValueError(
-                f"The layer {layer.name!r} was made under a `keras.RematScope`, and "
-                "forgets what it computes. Received: remat. Make the model without it, "
-                "load the same weights, and pass that."
-            )

@@ -242,13 +242,6 @@ def test_a_function_is_refused(tokens):
         attention_maps(lambda x: x, tokens)
 
 
-def test_a_model_that_forgets_what_it_computes_is_refused(tokens):
-    with keras.RematScope(mode="full"):
-        model = Subclassed()
-    with pytest.raises(ValueError, match="was made under a `keras.RematScope`"):
-        attention_maps(model, tokens)
-
-
 @pytest.mark.skipif(BACKEND == "torch", reason="There, predict is not compiled.")
 def test_a_compiled_predict_is_no_place_to_record(tokens):
     """What a function has compiled before does not run the layers again."""
