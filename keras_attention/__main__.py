@@ -31,7 +31,8 @@ def main(arguments=None):
         from keras_attention import demo
 
         return demo.main(rest)
-    return caption(parser.parse_args(arguments), parser)
+    command = {"attend": attend, "caption": caption}[options.command]
+    return command(parser.parse_args(arguments), parser)
 
 
 def caption(options, parser):
@@ -75,6 +76,25 @@ def caption(options, parser):
         print(f"Where it looked for each word: {view.save(page)}")
     except OSError as error:
         parser.error(f"the page could not be written: {error}")
+
+
+def attend(options, parser):
+    """Writes the page that shows what a model reads of a picture or of a text."""
+    from keras_attention.attend import load_model
+    from keras_attention.attend import see_image
+    from keras_attention.attend import see_text
+    from keras_attention.visualization.view import writable
+
+    try:
+        page = writable(options.page)
+        model = load_model(options.model)
+        if options.image is not None:
+            view, said = see_image(model, options.image)
+        else:
+            view, said = see_text(model, options.text)
+        print(f"{said}: {view.save(page)}")
+    except (ValueError, OSError, ImportError) as error:
+        parser.error(str(error))
 
 
 def load_captioner(folder):
@@ -144,6 +164,30 @@ def build_parser():
         "--page",
         metavar="FILE",
         default="caption.html",
+        help="the page to write (%(default)s)",
+    )
+    command = commands.add_parser(
+        "attend",
+        help="show what a saved model reads of a picture or of a text",
+        description=(
+            "Writes a page: where a captioner looks for each word, what the layers of "
+            "a model read of the patches of a picture, what each head reads of a text, "
+            "or which words a translator reads for each of its own."
+        ),
+    )
+    command.add_argument(
+        "--model",
+        metavar="FOLDER",
+        required=True,
+        help="folder of save_to_preset, hf://owner/name, or a .keras file",
+    )
+    what = command.add_mutually_exclusive_group(required=True)
+    what.add_argument("--image", metavar="FILE", help="a picture: PNG, JPEG, SVG, ...")
+    what.add_argument("--text", metavar="TEXT", help="a sentence, in quotes")
+    command.add_argument(
+        "--page",
+        metavar="FILE",
+        default="attention.html",
         help="the page to write (%(default)s)",
     )
     return parser

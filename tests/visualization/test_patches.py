@@ -9,6 +9,7 @@ import PIL.Image
 import pytest
 
 from keras_attention.visualization import show_patches
+from keras_attention.visualization.patches import find_prefix
 from keras_attention.visualization.patches import infer_grid
 from keras_attention.visualization.patches import lay_over
 from keras_attention.visualization.patches import OVERLAY
@@ -74,6 +75,22 @@ def test_scores_come_in_several_shapes(rng, shape, arguments, expected):
 )
 def test_the_grid_follows_the_sides_of_the_picture(count, height, width, grid):
     assert infer_grid(count, height, width) == grid
+
+
+@pytest.mark.once
+@pytest.mark.parametrize(
+    ("length", "size", "prefix"),
+    [
+        (196, (224, 224), 0),
+        (197, (224, 224), 1),
+        (198, (224, 224), 2),
+        (50, (32, 32), 1),  # not 5 × 10
+        (7, (40, 60), 1),
+        (1, (8, 8), 0),
+    ],
+)
+def test_prefix_tokens_are_those_without_which_patches_are_square(length, size, prefix):
+    assert find_prefix(length, *size) == prefix
 
 
 @pytest.mark.once
