@@ -31,7 +31,8 @@ LINT := $(VENV)/.installed-lint
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-all lint format tutorials bench constraints install clean
+.PHONY: help demo test test-all lint format tutorials pictures bench constraints install \
+	clean
 
 help:  ## This list
 	@grep -E '^[a-z-]+:.*  ## ' $(MAKEFILE_LIST) | sed -E 's/:.*  ## /|/' \
@@ -88,6 +89,9 @@ tutorials: $(DEV)  ## Run the tutorials, and write their notebooks from what the
 			--coalesce-streams --ExecutePreprocessor.record_timing=False $$notebook \
 		|| exit 1; \
 	done
+
+pictures: $(DEV)  ## Train tiny models, and draw the pictures of docs/ from them
+	env -u MPLBACKEND KERAS_BACKEND=$(DEMO_BACKEND) $(BIN)/python docs/pictures.py
 
 # What the benchmarks share.
 BENCH_SHARED := $(addprefix benchmarks/,contenders.py harness.py memory.py)
