@@ -5,10 +5,9 @@ Letters: B batch, K beams, L length of the sequences, V vocabulary.
 
 import operator
 
-import keras
-from keras import ops
-
-IMPOSSIBLE = float("-inf")
+from keras_attention.generation.decode import decode
+from keras_attention.generation.samplers import BeamSearch
+from keras_attention.generation.samplers import check_length_penalty
 
 
 def beam_search(
@@ -71,76 +70,17 @@ def beam_search(
     [[0.5, 0.15, 0.1]]
     """
     check_search(beam_width, max_length, length_penalty)
-    length = max_length + 1
-    batch_size = ops.shape(keras.tree.flatten(state)[0])[0]
-    everyone = ops.zeros((batch_size, beam_width), "int32")  # (B, K)
-    places = ops.arange(length, dtype="int32")  # (L,)
-
-    def next_log_probabilities(logits, ended, t):
-        """What each token adds to log p: `(B, K, V)`."""
-        tokens = ops.arange(logits.shape[-1], dtype="int32")  # (V,)
-
-        def only(token_id):
-            return ops.where(ops.equal(tokens, token_id), 0.0, IMPOSSIBLE)  # (V,)
-
-        added = ops.log_softmax(ops.cast(logits, "float32"), axis=-1)
-        for token_id in forbidden_ids:
-            added = ops.where(ops.equal(tokens, token_id), IMPOSSIBLE, added)
-        added = ops.where(ops.equal(t, max_length), added + only(end_id), added)
-        return ops.where(ended[:, :, None], only(padding_id), added)
-
-    def advance(t, token_ids, state, log_p, lengths, ended, sequences, kept):
-        logits, state, keep = step(token_ids, state)
-        added = next_log_probabilities(logits, ended, t)
-        candidates = log_p[:, :, None] + added  # (B, K, V)
-        lengths = lengths + ops.cast(ops.logical_not(ended), "int32")  # (B, K)
-        penalty = ((5.0 + ops.cast(lengths, "float32")) / 6.0) ** length_penalty
-        ranks = candidates / penalty[:, :, None]
-
-        # The best K of the K V candidates, each with the beam it continues.
-        size = logits.shape[-1]
-        _, chosen = ops.top_k(ops.reshape(ranks, (-1, beam_width * size)), beam_width)
-        chosen = ops.cast(chosen, "int32")  # (B, K)
-        parents, token_ids = chosen // size, chosen % size
-        log_p = _take(ops.reshape(candidates, (-1, beam_width * size, 1)), chosen)
-        if keep is None:
-            kept = ()
-        else:
-            keep = _mask(ops.logical_not(ended), keep)[:, :, None]  # (B, K, 1, ...)
-            if kept is None:
-                kept = ops.zeros_like(ops.repeat(keep, length, axis=2))
-            here = ops.reshape(
-                ops.equal(places, t), (-1,) + (1,) * (len(keep.shape) - 3)
-            )
-            kept = ops.where(here, keep, kept)  # (B, K, L, ...)
-
-        state, lengths, ended, sequences, kept = keras.tree.map_structure(
-            lambda x: _take(x, parents), (state, lengths, ended, sequences, kept)
-        )
-        sequences = ops.where(ops.equal(places, t), token_ids[:, :, None], sequences)
-        ended = ops.logical_or(ended, ops.equal(token_ids, end_id))
-        return t + 1, token_ids, state, log_p[..., 0], lengths, ended, sequences, kept
-
-    first = ops.arange(beam_width, dtype="int32") == 0
-    loop = advance(
-        ops.convert_to_tensor(0, dtype="int32"),
-        everyone + start_id,
-        keras.tree.map_structure(lambda x: ops.repeat(x, beam_width, axis=1), state),
-        ops.where(first, 0.0, IMPOSSIBLE) + ops.cast(everyone, "float32"),
-        everyone,
-        ops.not_equal(everyone, 0),
-        ops.repeat(everyone[:, :, None], length, axis=2) + padding_id,
-        None,
+    return decode(
+        step,
+        state,
+        sampler=BeamSearch(operator.index(beam_width), length_penalty),
+        max_length=operator.index(max_length) + 1,
+        start_id=start_id,
+        end_ids=(end_id,),
+        padding_id=padding_id,
+        forbidden_ids=tuple(forbidden_ids),
+        must_end=True,
     )
-    loop = ops.while_loop(
-        lambda t, *rest: ops.logical_and(
-            ops.less(t, length), ops.logical_not(ops.all(rest[4]))
-        ),
-        advance,
-        loop,
-    )
-    _, _, _, log_p, _, _, sequences, kept = loop
-    return sequences, log_p, None if isinstance(kept, tuple) else kept
 
 
 def check_search(beam_width, max_length, length_penalty):
@@ -154,21 +94,4 @@ def check_search(beam_width, max_length, length_penalty):
             raise ValueError(
                 f"`{name}` must be a positive integer. Received: {name}={number!r}"
             )
-    if not length_penalty >= 0:
-        raise ValueError(
-            "`length_penalty` must not be negative: 0 compares log-probabilities, 1 "
-            f"almost their means. Received: length_penalty={length_penalty!r}"
-        )
-
-
-def _take(x, index):
-    """The entries `(B, K, ...)` of `x` `(B, N, ...)` that `index` `(B, K)` names."""
-    size = x.shape[1]
-    offsets = ops.arange(ops.shape(x)[0], dtype="int32")[:, None] * size
-    return ops.take(ops.reshape(x, (-1, *x.shape[2:])), index + offsets, axis=0)
-
-
-def _mask(mask, x):
-    """`x` `(B, K, ...)` where `mask` `(B, K)` is true, else zero."""
-    mask = ops.reshape(mask, (-1, *mask.shape[1:], *(1,) * (len(x.shape) - 2)))
-    return ops.where(mask, x, ops.zeros_like(x))
+    check_length_penalty(length_penalty)

@@ -14,6 +14,7 @@ from keras import ops
 from keras_attention.layers.attention_layer import AttentionLayer
 from keras_attention.layers.base import check_choice
 from keras_attention.layers.base import check_positive
+from keras_attention.ops import attend
 from keras_attention.ops import window_mask
 from keras_attention.ops.projection import join_heads
 from keras_attention.ops.projection import split_heads
@@ -156,25 +157,73 @@ class MultiHead(AttentionLayer):
         return self.add_weight((size,), initializer="zeros", name=name, **options)
 
     def _project(self, inputs):
-        """Projects query, key and value, those that are the same tensor at once."""
+        """Projects query, key and value, those that are the same tensor at once.
+
+        What is `None` stays so.
+        """
         projected = []
         for group, kernel, bias in self.projections:
             start = 0
             for run in _runs(group, inputs):
                 end = start + sum(self.columns[i] for i in run)
                 part = slice(start, end)
-                whole = end - start == kernel.shape[1]
+                start = end
+                if inputs[run[0]] is None:
+                    projected.extend([None] * len(run))
+                    continue
+                whole = part == slice(0, kernel.shape[1])
                 x = self.project(
                     inputs[run[0]],
                     kernel if whole else kernel[:, part],
                     bias if whole or bias is None else bias[part],
                 )
-                start, first = end, 0
+                first = 0
                 for i in run:
                     last = first + self.columns[i]
                     projected.append(x[..., first:last])
                     first = last
         return projected
+
+    def _query_heads(self, query, **positions):
+        """Cuts projected queries into heads, `(B, T, N, H)`, normalized and turned."""
+        query = split_heads(query, self.num_heads)
+        if self.query_key_norm == "cosine":
+            temperature = ops.exp(
+                ops.minimum(self.log_scale, math.log(MAX_COSINE_SCALE))
+            )  # (N, 1)
+            query = ops.normalize(query, axis=-1) * ops.cast(temperature, query.dtype)
+        elif self.query_key_norm is not None:
+            query = self.query_norm(query)
+        if self.rotary_embedding is not None:
+            query = self.rotary_embedding(query, **positions)
+        return query
+
+    def _key_heads(self, key, **positions):
+        """Cuts projected keys into heads, `(B, S, K, H)`, normalized and turned."""
+        key = split_heads(key, self.num_key_value_heads)
+        if self.query_key_norm == "cosine":
+            key = ops.normalize(key, axis=-1)
+        elif self.query_key_norm is not None:
+            key = self.key_norm(key)
+        if self.rotary_embedding is not None:
+            key = self.rotary_embedding(key, **positions)
+        return key
+
+    @property
+    def _options(self):
+        """What `attend` is told, besides who may read what."""
+        return {
+            "scale": 1.0 if self.query_key_norm == "cosine" else None,
+            "softcap": self.softcap,
+            "sinks": self.sinks if self.use_sinks else None,
+        }
+
+    def _leave_heads(self, output, inputs):
+        """Joins what the heads read, `(B, T, N, Hv)`, to outputs `(B, T, D)`."""
+        output = join_heads(output)  # (B, T, N * Hv)
+        if self.use_gate:
+            output = output * ops.sigmoid(self.project(inputs, self.gate_kernel))
+        return self.project(output, self.output_kernel, self.output_bias)
 
     def attend_heads(
         self,
@@ -192,43 +241,33 @@ class MultiHead(AttentionLayer):
         """Projects to heads, attends with each, and joins their outputs."""
         inputs, kind = query, "self" if query is value else "cross"
         query, key, value = self._project((query, key, value))
-        query = split_heads(query, self.num_heads)  # (B, T, N, H)
-        key = split_heads(key, self.num_key_value_heads)  # (B, S, K, H)
-        value = split_heads(value, self.num_key_value_heads)  # (B, S, K, Hv)
-        scale = None
-        if self.query_key_norm == "cosine":
-            temperature = ops.exp(
-                ops.minimum(self.log_scale, math.log(MAX_COSINE_SCALE))
-            )  # (N, 1)
-            query = ops.normalize(query, axis=-1) * ops.cast(temperature, query.dtype)
-            key = ops.normalize(key, axis=-1)
-            scale = 1.0
-        elif self.query_key_norm is not None:
-            query, key = self.query_norm(query), self.key_norm(key)
-        if self.rotary_embedding is not None:
-            query = self.rotary_embedding(query, positions=positions)
-            key = self.rotary_embedding(key, positions=positions)
         result = self.attend(
-            query,
-            key,
-            value,
+            self._query_heads(query, positions=positions),
+            self._key_heads(key, positions=positions),
+            split_heads(value, self.num_key_value_heads),  # (B, S, K, Hv)
             kind=kind,
             masks=masks,
             bias=bias,
             is_causal=use_causal_mask,
             window=self.window,
-            scale=scale,
-            softcap=self.softcap,
-            sinks=self.sinks if self.use_sinks else None,
             return_attention_scores=return_attention_scores,
             training=training,
+            **self._options,
         )
         output, weights = result if return_attention_scores else (result, None)
-        output = join_heads(output)  # (B, T, N * Hv)
-        if self.use_gate:
-            output = output * ops.sigmoid(self.project(inputs, self.gate_kernel))
-        output = self.project(output, self.output_kernel, self.output_bias)
+        output = self._leave_heads(output, inputs)
         return (output, weights) if return_attention_scores else output
+
+    def read_cache(self, query, key, value, **options):
+        """Attends to keys and values `(B, K, S, H)` of a cache, without a record."""
+        result = attend(
+            query,
+            ops.transpose(key, (0, 2, 1, 3)),
+            ops.transpose(value, (0, 2, 1, 3)),
+            **options,
+            **self._options,
+        )
+        return result if options["return_attention_scores"] else (result, None)
 
 
 def _runs(group, inputs):

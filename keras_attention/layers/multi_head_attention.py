@@ -1,8 +1,11 @@
 """Multi-head attention between two sequences, or within one (Vaswani et al. 2017)."""
 
 import keras
+from keras import ops
 
 from keras_attention.layers.multi_head import MultiHead
+from keras_attention.ops import combine_masks
+from keras_attention.ops.projection import split_heads
 
 
 @keras.saving.register_keras_serializable("keras_attention")
@@ -95,6 +98,64 @@ class MultiHeadAttention(MultiHead):
             return_attention_scores=return_attention_scores,
             training=training,
         )
+
+    def start_cache(self, value, key=None):
+        """Projects once what queries will read step by step.
+
+        Args:
+            value: `(B, S, Dv)`.
+            key: `(B, S, Dk)`. Defaults to `value`.
+
+        Returns:
+            Pair of keys `(B, K, S, H)` and values `(B, K, S, Hv)`, for `step`.
+
+        Example:
+
+        >>> layer = MultiHeadAttention(num_heads=2, key_dim=8)
+        >>> layer.build((None, 1, 4), (None, 5, 6))
+        >>> cache = layer.start_cache(keras.ops.ones((3, 5, 6)))
+        >>> output, _ = layer.step(keras.ops.ones((3, 1, 4)), cache)
+        >>> tuple(output.shape)
+        (3, 1, 4)
+        """
+        _, key, value = self._project((None, value if key is None else key, value))
+        key = self._key_heads(key, positions=None)  # (B, S, K, H)
+        value = split_heads(value, self.num_key_value_heads)
+        return tuple(ops.transpose(x, (0, 2, 1, 3)) for x in (key, value))
+
+    def step(self, query, cache, *, mask=None, return_attention_scores=False):
+        """Lets queries read a cache: what `call` gives for the same value.
+
+        Nothing is dropped, and no recorder sees it.
+
+        Args:
+            query: `(B, T, Dq)`.
+            cache: From `start_cache`. It does not change.
+            mask: Boolean, True where a query may read: `(B, S)`, `(B, T, S)` or
+                `(B, N, T, S)`.
+            return_attention_scores: Whether to compute the weights.
+
+        Returns:
+            `(B, T, output_dim)`, and the weights `(B, N, T, S)` or `None`.
+
+        Raises:
+            ValueError: The layer's `window` or `rotary_embedding` asks where the
+                queries stand, which a step does not know.
+        """
+        if self.window is not None or self.rotary_embedding is not None:
+            raise ValueError(
+                f"Layer {self.name!r} has a `window` or a `rotary_embedding`, by which "
+                "a query between two sequences has a position. A step does not know "
+                "it: decode without a cache."
+            )
+        heads = self._query_heads(self._project((query, None, None))[0])
+        output, weights = self.read_cache(
+            heads,
+            *cache,
+            mask=combine_masks(mask),
+            return_attention_scores=return_attention_scores,
+        )
+        return self._leave_heads(output, query), weights
 
     def compute_mask(self, query, previous_mask):
         # The mask Keras hands over may be the one that was passed for the values.

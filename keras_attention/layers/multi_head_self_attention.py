@@ -1,9 +1,17 @@
 """Multi-head self-attention: a sequence reads itself (Vaswani et al. 2017)."""
 
 import keras
+from keras import ops
 
 from keras_attention.layers.base import token_mask
 from keras_attention.layers.multi_head import MultiHead
+from keras_attention.layers.rotary_embedding import RotaryEmbedding
+from keras_attention.ops import causal_mask
+from keras_attention.ops import combine_masks
+from keras_attention.ops import window_mask
+from keras_attention.ops.decoding import filled_slots
+from keras_attention.ops.decoding import write_slots
+from keras_attention.ops.projection import split_heads
 
 
 @keras.saving.register_keras_serializable("keras_attention")
@@ -98,6 +106,105 @@ class MultiHeadSelfAttention(MultiHead):
             return_attention_scores=return_attention_scores,
             training=training,
         )
+
+    def start_cache(self, batch_size, length):
+        """Makes room for the keys and values of tokens that are read step by step.
+
+        Args:
+            batch_size: B.
+            length: Most tokens S, one a slot.
+
+        Returns:
+            Pair of zeros `(B, K, S, H)` and `(B, K, S, Hv)`, for `step`.
+
+        Example:
+
+        >>> layer = MultiHeadSelfAttention(num_heads=2, key_dim=8)
+        >>> layer.build((None, None, 4))
+        >>> cache = layer.start_cache(3, 10)
+        >>> output, cache, _ = layer.step(keras.ops.ones((3, 5, 4)), cache, length=0)
+        >>> output, cache, _ = layer.step(keras.ops.ones((3, 1, 4)), cache, length=5)
+        >>> tuple(output.shape), tuple(cache[0].shape)
+        ((3, 1, 4), (3, 2, 10, 8))
+        """
+        shape = (batch_size, self.num_key_value_heads, length)
+        return tuple(
+            ops.zeros((*shape, width), self.compute_dtype)
+            for width in (self.key_dim, self.value_dim)
+        )
+
+    def step(
+        self,
+        inputs,
+        cache,
+        *,
+        length,
+        mask=None,
+        bias=None,
+        positions=None,
+        return_attention_scores=False,
+    ):
+        """Reads T more tokens, which also read those before: causal attention.
+
+        It gives what `call` gives for the whole sequence with `use_causal_mask=True`.
+        Nothing is dropped, and no recorder sees it.
+
+        Args:
+            inputs: `(B, T, D)`.
+            cache: From `start_cache` or the step before. It must not be used again, as
+                PyTorch writes into it.
+            length: How many slots are filled: an integer, or a tensor without axes.
+            mask: `(B, S)`, boolean, True for a slot that holds no padding, or will
+                not.
+            bias: Added to the scores, broadcastable to `(B, N, T, S)`.
+            positions: `(B, T)` integers below S for the rotary embedding, when the
+                tokens are not at the places of their slots.
+            return_attention_scores: Whether to compute the weights.
+
+        Returns:
+            `(B, T, output_dim)`, the cache with the tokens, and the weights
+            `(B, N, T, S)` or `None`. Where the length is an integer, what follows the
+            last token may be left out of the weights.
+        """
+        query, key, value = self._project((inputs, inputs, inputs))
+        count = inputs.shape[1]
+        if self.rotary_embedding is None:
+            places = {}
+        else:
+            if positions is None:
+                positions = length + ops.arange(count, dtype="int32")
+            places = {"positions": positions}
+            if isinstance(self.rotary_embedding, RotaryEmbedding):
+                places["max_length"] = cache[0].shape[2]
+        query = self._query_heads(query, **places)  # (B, T, N, H)
+        key = self._key_heads(key, **places)  # (B, T, K, H)
+        value = split_heads(value, self.num_key_value_heads)  # (B, T, K, Hv)
+        key, value = (ops.transpose(x, (0, 2, 1, 3)) for x in (key, value))
+        cache = tuple(
+            write_slots(slots, x, length)
+            for slots, x in zip(cache, (key, value), strict=True)
+        )
+        options = {"return_attention_scores": return_attention_scores}
+        if isinstance(length, int) and length == 0:
+            # There is nothing before: the fastest way of the ordinary call serves.
+            options.update(is_causal=count > 1, window=self.window)
+            size = count
+        else:
+            size = filled_slots(length, count, cache[0].shape[2])
+            key, value = (slots[:, :, :size] for slots in cache)
+            near = None
+            if self.window is not None:
+                near = window_mask(count, size, window=self.window, offset=length)
+            past = None
+            if not (isinstance(length, int) and size == length + 1):
+                past = causal_mask(count, size, offset=length)
+            options["mask"] = combine_masks(past, near)
+        if mask is not None:
+            options["mask"] = combine_masks(options.get("mask"), mask[:, :size])
+        if bias is not None:
+            options["bias"] = bias[..., :size]
+        output, weights = self.read_cache(query, key, value, **options)
+        return self._leave_heads(output, inputs), cache, weights
 
     def compute_mask(self, inputs, previous_mask):
         return token_mask(previous_mask)

@@ -33,6 +33,8 @@ class RotaryEmbedding(BaseLayer):
     Call arguments:
         inputs: `(B, T, N, H)`, queries or keys.
         positions: `(T,)` or `(B, T)` integers. Defaults to 0, 1, 2, ...
+        max_length: Number that the positions stay below, if it is known: their angles
+            are then read from a table, which is exact and sooner done.
 
     Returns:
         `(B, T, N, H)`.
@@ -68,15 +70,21 @@ class RotaryEmbedding(BaseLayer):
             )
         self.built = True
 
-    def call(self, inputs, positions=None):
-        if positions is None:
-            positions = ops.shape(inputs)[1]
-            if not isinstance(positions, int):  # known at run time
-                positions = ops.arange(positions)
-        cosines, sines = rotary_angles(
-            positions,
+    def call(self, inputs, positions=None, max_length=None):
+        length = positions
+        if max_length is not None and positions is not None:
+            length = max_length
+        elif positions is None:
+            length = ops.shape(inputs)[1]
+            if not isinstance(length, int):  # known at run time
+                length = ops.arange(length)
+        waves = rotary_angles(
+            length,
             self.rotary_dim or inputs.shape[-1],
             base=self.base,
             scaling=self.scaling,
         )
+        if length is not positions and positions is not None:
+            waves = [ops.take(wave, positions, axis=0) for wave in waves]
+        cosines, sines = waves
         return apply_rotary(inputs, cosines, sines, layout=self.layout)

@@ -1,8 +1,15 @@
 """The decoder of a Transformer (Vaswani et al. 2017)."""
 
 import keras
+from keras import ops
 
+from keras_attention.layers.relative_position_bias import AlibiBias
+from keras_attention.layers.relative_position_bias import RelativePositionBias
+from keras_attention.layers.transformer_decoder_block import check_cache
 from keras_attention.layers.transformer_stack import TransformerStack
+from keras_attention.ops import alibi_bias
+from keras_attention.ops import relative_position_buckets
+from keras_attention.ops.decoding import filled_slots
 
 
 @keras.saving.register_keras_serializable("keras_attention")
@@ -77,3 +84,131 @@ class TransformerDecoder(TransformerStack):
         if not return_attention_scores:
             return x
         return (x, *(list(kind) for kind in zip(*weights, strict=True)))
+
+    def start_cache(self, batch_size, length):
+        """Makes room for the keys and values of each block.
+
+        Args:
+            batch_size: B.
+            length: Most tokens S, one a slot.
+
+        Returns:
+            List with the cache of each block, for `step`.
+
+        Raises:
+            ValueError: A block has no cache, or `position_bias` cannot begin at a
+                later token.
+
+        Example:
+
+        >>> from keras_attention.layers import TransformerDecoderBlock
+        >>> block = TransformerDecoderBlock(2, mlp_dim=32, use_cross_attention=False)
+        >>> decoder = TransformerDecoder(block, num_layers=3)
+        >>> tokens = keras.random.normal((2, 5, 8))
+        >>> whole = decoder(tokens)
+        >>> cache = decoder.start_cache(2, 10)
+        >>> first, cache, _ = decoder.step(tokens[:, :4], cache, length=0)
+        >>> last, cache, _ = decoder.step(tokens[:, 4:], cache, length=4)
+        >>> bool(keras.ops.max(keras.ops.abs(last - whole[:, 4:])) < 1e-4)
+        True
+        """
+        kinds = (type(None), RelativePositionBias, AlibiBias)
+        if not isinstance(self.position_bias, kinds):
+            raise ValueError(
+                f"The position_bias of layer {self.name!r} is a "
+                f"{type(self.position_bias).__name__}, which cannot give the bias of "
+                "one token among others. Decode with RelativePositionBias or AlibiBias."
+            )
+        for block in self.blocks:
+            check_cache(block)
+        return [block.start_cache(batch_size, length) for block in self.blocks]
+
+    def read_encoder(self, encoder_outputs):
+        """Projects the encoder's outputs once for all steps.
+
+        Args:
+            encoder_outputs: `(B, S, De)`, or `None` without cross-attention.
+
+        Returns:
+            List with what each block reads, for `step`.
+        """
+        for block in self.blocks:
+            check_cache(block)
+        return [block.read_encoder(encoder_outputs) for block in self.blocks]
+
+    def step(
+        self,
+        inputs,
+        cache,
+        *,
+        length,
+        encoded=None,
+        mask=None,
+        encoder_outputs_mask=None,
+        positions=None,
+        return_attention_scores=False,
+    ):
+        """Reads T more tokens: what `call` gives for them in the whole sequence.
+
+        Args:
+            inputs: `(B, T, D)`. With cross-attention also `(B X, T, D)`, where X
+                neighbours read the same of the B sequences of the encoder.
+            cache: From `start_cache` or the step before. It must not be used again.
+            length: How many slots are filled: an integer, or a tensor without axes.
+            encoded: From `read_encoder`; `None` without cross-attention.
+            mask: `(B, S)`, boolean, True for a slot that holds no padding. What a
+                sequence has of it stands in front (left padding), or positions and
+                windows would count it.
+            encoder_outputs_mask: `(B, S)`, boolean, True for an output of the encoder
+                that is no padding.
+            positions: `(B, T)` integers below S for rotary embeddings.
+            return_attention_scores: Whether to compute the weights.
+
+        Returns:
+            `(B, T, D)`; the next cache; and a list of the weights `(B, N, T, S)` of
+            each block's self-attention and, if there is any, of its cross-attention: a
+            list for each block; or an empty list. Where the length is an integer, what
+            follows the last token may be left out of the weights of self-attention.
+        """
+        x = ops.cast(inputs, self.compute_dtype)
+        bias = self._bias(length, x, cache)
+        encoded = [None] * self.num_layers if encoded is None else encoded
+        caches, weights = [], []
+        for block, block_cache, block_encoded in zip(
+            self.blocks, cache, encoded, strict=True
+        ):
+            x, block_cache, block_weights = block.step(
+                x,
+                block_cache,
+                length=length,
+                encoded=block_encoded,
+                mask=mask,
+                bias=bias,
+                encoder_outputs_mask=encoder_outputs_mask,
+                positions=positions,
+                return_attention_scores=return_attention_scores,
+            )
+            caches.append(block_cache)
+            weights.append(block_weights)
+        if self.final_norm:
+            x = self.norm(x)
+        return x, caches, weights if return_attention_scores else []
+
+    def _bias(self, length, x, cache):
+        """The bias of the new tokens `(1, N, T, S)`, or `None`."""
+        layer = self.position_bias
+        if layer is None:
+            return None
+        count = x.shape[1]
+        size = filled_slots(length, count, cache[0][0].shape[2])
+        if isinstance(layer, AlibiBias):
+            return alibi_bias(layer.num_heads, count, size, offset=length)
+        buckets = relative_position_buckets(
+            count,
+            size,
+            num_buckets=layer.num_buckets,
+            max_distance=layer.max_distance,
+            bidirectional=layer.bidirectional,
+            offset=length,
+        )
+        return ops.transpose(ops.take(layer.table, buckets, axis=0), (2, 0, 1))[None]

@@ -9,6 +9,39 @@ from keras_attention.layers.multi_head_self_attention import MultiHeadSelfAttent
 from keras_attention.layers.transformer_block import TransformerBlock
 
 
+def check_cache(layer):
+    """Refuses a layer that cannot read a sequence step by step.
+
+    Args:
+        layer: A layer.
+
+    Raises:
+        ValueError: It has no `start_cache` or no `step`.
+
+    Example:
+
+    >>> check_cache(keras.layers.Dense(3, name="mine"))
+    Traceback (most recent call last):
+        ...
+    ValueError: Layer 'mine' (Dense) has no cache...
+    """
+    if not (hasattr(layer, "start_cache") and hasattr(layer, "step")):
+        raise ValueError(
+            f"Layer {layer.name!r} ({type(layer).__name__}) has no cache, so it cannot "
+            "read a sequence step by step. Give it the methods `start_cache` and "
+            "`step` of the layer whose place it takes, such as MultiHeadSelfAttention."
+        )
+
+
+def _apart(weights, shape):
+    """Cuts weights `(B, N, X T, S)` into those of each row, `(B X, N, T, S)`."""
+    rows, count, _ = shape
+    batch_size, num_heads, _, length = weights.shape
+    weights = ops.reshape(weights, (batch_size, num_heads, -1, count, length))
+    weights = ops.transpose(weights, (0, 2, 1, 3, 4))
+    return ops.reshape(weights, (rows, num_heads, count, length))
+
+
 @keras.saving.register_keras_serializable("keras_attention")
 class TransformerDecoderBlock(TransformerBlock):
     """Lets tokens read their past, then another sequence, then transforms each.
@@ -183,6 +216,116 @@ class TransformerDecoderBlock(TransformerBlock):
             x = self.reading_residual.leave(x, y)  # (B, T, D)
         x = self.mlp_residual.leave(x, self.mlp(self.mlp_residual.enter(x)))
         return (x, *weights) if return_attention_scores else x
+
+    def start_cache(self, batch_size, length):
+        """Makes room for the keys and values of self-attention.
+
+        Args:
+            batch_size: B.
+            length: Most tokens S.
+
+        Returns:
+            A cache, for `step`.
+
+        Raises:
+            ValueError: The layer passed as `attention` has no cache.
+
+        Example:
+
+        >>> block = TransformerDecoderBlock(2, mlp_dim=32, use_cross_attention=False)
+        >>> block.build((None, None, 8))
+        >>> cache = block.start_cache(3, 10)
+        >>> output, cache, _ = block.step(keras.ops.ones((3, 1, 8)), cache, length=0)
+        >>> tuple(output.shape)
+        (3, 1, 8)
+        """
+        check_cache(self.self_attention)
+        return self.self_attention.start_cache(batch_size, length)
+
+    def read_encoder(self, encoder_outputs):
+        """Projects the encoder's outputs once for all steps.
+
+        Args:
+            encoder_outputs: `(B, S, De)`, or `None` without cross-attention.
+
+        Returns:
+            What `step` takes as `encoded`: keys `(B, K, S, H)` and values
+            `(B, K, S, Hv)`, or `None`.
+
+        Raises:
+            ValueError: `encoder_outputs` is missing, or passed to a block without
+                cross-attention; the layer passed as `cross_attention` has no cache.
+        """
+        self._check_encoder_outputs(encoder_outputs)
+        if not self.use_cross_attention:
+            return None
+        check_cache(self.reading)
+        return self.reading.start_cache(encoder_outputs)
+
+    def step(
+        self,
+        inputs,
+        cache,
+        *,
+        length,
+        encoded=None,
+        mask=None,
+        bias=None,
+        encoder_outputs_mask=None,
+        positions=None,
+        return_attention_scores=False,
+    ):
+        """Reads T more tokens: what `call` gives for them in the whole sequence.
+
+        Args:
+            inputs: `(B, T, D)`. With cross-attention also `(B X, T, D)`, where X
+                neighbours read the same of the B sequences of the encoder.
+            cache: From `start_cache` or the step before. It must not be used again.
+            length: How many slots are filled: an integer, or a tensor without axes.
+            encoded: From `read_encoder`.
+            mask: `(B, S)`, boolean, True for a slot that holds no padding.
+            bias: Added to the scores of self-attention, broadcastable to
+                `(B, N, T, S)`.
+            encoder_outputs_mask: `(B, S)`, boolean, True for an output of the encoder
+                that is no padding.
+            positions: `(B, T)` integers below S for rotary embeddings.
+            return_attention_scores: Whether to compute the weights.
+
+        Returns:
+            `(B, T, D)`, the next cache, and a list of the weights of self-attention
+            `(B, N, T, S)` and of cross-attention, if there is any, or an empty list.
+        """
+        self._check_encoder_outputs(encoded)
+        inputs = ops.cast(inputs, self.compute_dtype)
+        x, cache, weights = self.self_attention.step(
+            self.self_attention_residual.enter(inputs),
+            cache,
+            length=length,
+            mask=mask,
+            bias=bias,
+            positions=positions,
+            return_attention_scores=return_attention_scores,
+        )
+        weights = [weights] if return_attention_scores else []
+        x = self.self_attention_residual.leave(inputs, x)  # (B, T, D)
+        if self.use_cross_attention:
+            shape = ops.shape(x)
+            # What reads the same sequence stands in one row: (B, X T, D).
+            query = ops.reshape(
+                self.reading_residual.enter(x), (encoded[0].shape[0], -1, shape[-1])
+            )
+            y, cross_weights = self.reading.step(
+                query,
+                encoded,
+                mask=encoder_outputs_mask,
+                return_attention_scores=return_attention_scores,
+            )
+            y = ops.reshape(y, shape)
+            if return_attention_scores:
+                weights.append(_apart(cross_weights, shape))
+            x = self.reading_residual.leave(x, y)  # (B, T, D)
+        x = self.mlp_residual.leave(x, self.mlp(self.mlp_residual.enter(x)))
+        return x, cache, weights
 
     def _check_encoder_outputs(self, encoder_outputs):
         if (encoder_outputs is not None) != self.use_cross_attention:
