@@ -34,7 +34,12 @@ NOUNS = {"chat": "cat", "livre": "book", "pont": "bridge", "vin": "wine"}
 ADJECTIVES = {"noir": "black", "rouge": "red", "vieux": "old", "grec": "greek"}
 LINKS = {"et": "and", "sous": "under", "avec": "with"}
 
-CLASSES = ("disc", "square", "cross", "triangle")
+COLOURS = {
+    "red": (0.85, 0.2, 0.2),
+    "blue": (0.2, 0.35, 0.85),
+    "green": (0.2, 0.65, 0.3),
+    "yellow": (0.9, 0.75, 0.1),
+}
 SIDE, PATCH = 64, 8
 
 
@@ -150,21 +155,21 @@ def heads(rng):
     photograph(view, "heads", 1000, 420)
 
 
-# Two models of pictures: which shape is red?
+# Two models of pictures: three shapes are grey, which colour has the fourth?
 
 
 def draw_shapes(rng, count):
-    """Pictures with four shapes, one red, and which one that is."""
+    """Pictures with four shapes, one of a colour, and which colour that is."""
     y, x = np.mgrid[:SIDE, :SIDE].astype("float32")
     images = np.full((count, SIDE, SIDE, 3), 0.93, "float32")
     images += rng.normal(scale=0.02, size=images.shape).astype("float32")
-    labels = np.zeros(count, "int32")
-    colours = np.array([[0.85, 0.2, 0.2], [0.25, 0.4, 0.8], [0.3, 0.65, 0.4]])
+    labels = rng.integers(0, len(COLOURS), count)
+    colours = np.array(list(COLOURS.values()))
     for i in range(count):
-        kinds = rng.permutation(4)
         corners = rng.permutation(4)
-        labels[i] = kinds[0]
-        for n, (kind, corner) in enumerate(zip(kinds, corners, strict=True)):
+        for n, (kind, corner) in enumerate(
+            zip(rng.permutation(4), corners, strict=True)
+        ):
             top, left = divmod(int(corner), 2)
             row, column = 32 * np.array([top, left]) + rng.integers(10, 22, 2)
             dy, dx = y - row, x - column
@@ -174,7 +179,7 @@ def draw_shapes(rng, count):
                 (np.minimum(abs(dy), abs(dx)) < 3) & (np.maximum(abs(dy), abs(dx)) < 9),
                 (dy < 7) & (abs(dx) < (dy + 9) * 0.6),
             )[kind]
-            images[i][inside] = colours[0 if n == 0 else 1 + n % 2]
+            images[i][inside] = colours[labels[i]] if n == 0 else 0.35 + 0.12 * n
     return np.clip(images, 0, 1), labels
 
 
@@ -188,22 +193,22 @@ def train_on_shapes(model, images, labels, epochs):
 
 
 def patches(rng):
-    """What a classifier looks at, for the shape that is red and for another."""
-    images, labels = draw_shapes(rng, 6000)
+    """What a classifier looks at, and what bears on its answer."""
+    images, labels = draw_shapes(rng, 3000)
     inputs = keras.Input((SIDE, SIDE, 3))
-    x = layers.PatchEmbedding(48, patch_size=PATCH)(inputs)
+    x = layers.PatchEmbedding(32, patch_size=PATCH)(inputs)
     x = layers.PositionalEmbedding(max_length=(SIDE // PATCH) ** 2)(x)
     x = layers.ClassToken()(x)
-    block = layers.TransformerEncoderBlock(num_heads=4, mlp_dim=96)
+    block = layers.TransformerEncoderBlock(num_heads=4, mlp_dim=64)
     x = layers.TransformerEncoder(block, num_layers=2)(x)
     model = keras.Model(inputs, keras.layers.Dense(4)(x[:, 0]))
-    train_on_shapes(model, images, labels, epochs=10)
+    train_on_shapes(model, images, labels, epochs=6)
     image, label = images[:1], int(labels[0])
-    print(CLASSES[label], model.predict(image, verbose=0).round(1))
+    colour = list(COLOURS)[label]
     (layer,) = attention_maps(model, image, layers="block_1").values()
     scores = {
         "last layer, all heads": layer.weights[0].mean(axis=0)[0],
-        f"relevance for {CLASSES[label]}": relevance(model, image, target=label)[0, 0],
+        f"relevance for {colour!r}": relevance(model, image, target=label)[0, 0],
     }
     view = show_patches(
         image[0],
@@ -220,7 +225,7 @@ class WindowBlock(keras.layers.Layer):
     def __init__(self, window_size, shift, **kwargs):
         super().__init__(**kwargs)
         self.window_size, self.shift = window_size, shift
-        self.block = layers.TransformerEncoderBlock(num_heads=4, mlp_dim=96)
+        self.block = layers.TransformerEncoderBlock(num_heads=4, mlp_dim=64)
 
     def call(self, x):
         _, height, width, dim = x.shape
@@ -237,20 +242,20 @@ class WindowBlock(keras.layers.Layer):
 
 def windows(rng):
     """Where a patch looks in its window, of a classifier with shifted windows."""
-    images, labels = draw_shapes(rng, 6000)
+    images, labels = draw_shapes(rng, 3000)
     grid = SIDE // PATCH
     inputs = keras.Input((SIDE, SIDE, 3))
-    x = layers.PatchEmbedding(48, patch_size=PATCH)(inputs)
+    x = layers.PatchEmbedding(32, patch_size=PATCH)(inputs)
     x = layers.PositionalEmbedding(max_length=grid**2)(x)
-    x = ops.reshape(x, (-1, grid, grid, 48))
+    x = ops.reshape(x, (-1, grid, grid, 32))
     x = WindowBlock(4, 0, name="plain")(x)
     x = WindowBlock(4, 2, name="shifted")(x)
-    x = keras.layers.GlobalMaxPooling2D()(x)
+    x = keras.layers.GlobalAveragePooling2D()(x)
     model = keras.Model(inputs, keras.layers.Dense(4)(x))
-    train_on_shapes(model, images, labels, epochs=8)
+    train_on_shapes(model, images, labels, epochs=6)
     (layer,) = attention_maps(model, images[:1], layers="shifted").values()
-    red = images[0, ..., 0] - images[0, ..., 1] > 0.3
-    row, column = np.argwhere(red).mean(axis=0) // PATCH
+    is_coloured = np.ptp(images[0], axis=-1) > 0.3
+    row, column = np.argwhere(is_coloured).mean(axis=0) // PATCH
     view = show_windows(
         images[0],
         layer.weights,
