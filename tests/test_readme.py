@@ -23,9 +23,18 @@ def test_the_code_runs_from_top_to_bottom(page):
 
 
 @pytest.mark.once
-def test_the_links_lead_to_files():
-    for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", README):
-        assert (ROOT / target).exists(), target
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_the_links_lead_to_files(page):
+    for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", page.read_text()):
+        assert (page.parent / target).exists(), target
+
+
+@pytest.mark.once
+def test_the_pictures_are_small_and_all_are_shown():
+    shown = " ".join(page.read_text() for page in PAGES)
+    for picture in (ROOT / "docs" / "pictures").iterdir():
+        assert f"pictures/{picture.name})" in shown, picture
+        assert picture.stat().st_size < 150_000, picture
 
 
 @pytest.mark.once
