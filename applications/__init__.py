@@ -11,7 +11,14 @@ if __name__ != "keras_attention.applications":
 from keras_attention.applications.application import Application as Application
 from keras_attention.applications.application import from_preset as from_preset
 from keras_attention.applications.application import presets as presets
+from keras_attention.applications.attention_seq2seq import (
+    AttentionSeq2Seq as AttentionSeq2Seq,
+)
+from keras_attention.applications.lstmn_language_model import (
+    LSTMNLanguageModel as LSTMNLanguageModel,
+)
 from keras_attention.applications.rnn_captioner import RNNCaptioner as RNNCaptioner
+from keras_attention.applications.rnn_seq2seq import RNNSeq2Seq as RNNSeq2Seq
 from keras_attention.applications.show_attend_tell import (
     ShowAttendTell as ShowAttendTell,
 )

@@ -9,6 +9,7 @@ from keras_attention.layers.attention_caption_decoder import (
 from keras_attention.layers.attention_pooling import (
     AttentionPooling as AttentionPooling,
 )
+from keras_attention.layers.bahdanau_decoder import BahdanauDecoder as BahdanauDecoder
 from keras_attention.layers.class_token import ClassToken as ClassToken
 from keras_attention.layers.dot_product_attention import (
     DotProductAttention as DotProductAttention,
@@ -17,6 +18,9 @@ from keras_attention.layers.drop_path import DropPath as DropPath
 from keras_attention.layers.feed_forward import FeedForward as FeedForward
 from keras_attention.layers.grid_encoder import grid_encoder as grid_encoder
 from keras_attention.layers.layer_scale import LayerScale as LayerScale
+from keras_attention.layers.lstmn import LSTMN as LSTMN
+from keras_attention.layers.luong_attention import LuongAttention as LuongAttention
+from keras_attention.layers.luong_decoder import LuongDecoder as LuongDecoder
 from keras_attention.layers.multi_head_attention import (
     MultiHeadAttention as MultiHeadAttention,
 )
@@ -37,6 +41,8 @@ from keras_attention.layers.relative_position_bias import (
 from keras_attention.layers.rnn_caption_decoder import (
     RNNCaptionDecoder as RNNCaptionDecoder,
 )
+from keras_attention.layers.rnn_decoder import RNNDecoder as RNNDecoder
+from keras_attention.layers.rnn_encoder import RNNEncoder as RNNEncoder
 from keras_attention.layers.rotary_embedding import RotaryEmbedding as RotaryEmbedding
 from keras_attention.layers.scaled_dot_product import (
     ScaledDotProduct as ScaledDotProduct,

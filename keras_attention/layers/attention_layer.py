@@ -34,8 +34,9 @@ class AttentionLayer(BaseLayer):
         """
         recorder = recorder_for(self.path) if self.is_recorded else None
         if recorder is not None:
+            change = options.get("change_weights", lambda weights: weights)
             options["change_weights"] = lambda weights: recorder.record(
-                self.path, kind, weights
+                self.path, kind, change(weights)
             )
         dropped = self.dropout > 0 and training
         return attend(

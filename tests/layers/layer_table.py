@@ -185,6 +185,17 @@ def _caption_decoder():
     }
 
 
+def _sequence_decoder():
+    return {
+        "vocabulary_size": V,
+        "hidden_dim": H,
+        "word_dim": E,
+        "num_layers": 2,
+        "dropout": 0.2,
+        "seed": 3,
+    }
+
+
 def _self_attention():
     """One that fits into a block, with most of its options."""
     arguments = {**_multi_head(), "output_dim": None, "query_key_norm": "rms_norm"}
@@ -244,6 +255,8 @@ def _stack(block, position_bias):
 
 
 _PICTURE = {"grid": "B P Q D", "token_ids": "B T tokens"}
+_SOURCE = {"token_ids": "B T tokens", "encoder_outputs": "B S D"}
+_ALIGNMENT = ("B T V", "B T S")
 _QUERY_VALUE = {"query": "B T D", "value": "B S E"}
 _QUERY_VALUE_KEY = {**_QUERY_VALUE, "key": "B S C"}
 _ATTENTION = {"outputs": ("B T E", "B T S"), "gives_weights": True}
@@ -316,6 +329,26 @@ ROWS = [
         left_out=(),
     ),
     Row(
+        "BahdanauDecoder",
+        lambda: {"vocabulary_size": V, "hidden_dim": H, "word_dim": E},
+        {**_SOURCE, "state": "B 1 D"},
+        _ALIGNMENT,
+        gives_weights=True,
+    ),
+    Row(
+        "BahdanauDecoder/full",
+        lambda: {
+            **_sequence_decoder(),
+            "attention_dim": M,
+            "readout_dim": 5,
+            "cell": "lstm",
+        },
+        {**_SOURCE, "state": "B 4 D", "encoder_outputs_mask": "B S mask"},
+        _ALIGNMENT,
+        gives_weights=True,
+        left_out=(),
+    ),
+    Row(
         "ClassToken",
         lambda: {},
         {"inputs": "B T D"},
@@ -370,12 +403,71 @@ ROWS = [
         ("B T O",),
         left_out=(),
     ),
+    Row(
+        "LSTMN",
+        lambda: {"units": H},
+        {"inputs": "B T D"},
+        ("B T H", "B T T"),
+        gives_weights=True,
+    ),
+    Row(
+        "LSTMN/full",
+        lambda: {"units": H, "attention_dim": M},
+        {"inputs": "B T D", "mask": "B T mask"},
+        ("B T H", "B T T"),
+        gives_weights=True,
+        left_out=(),
+    ),
     Row("LayerScale", lambda: {}, {"inputs": "B T D"}, ("B T D",)),
     Row(
         "LayerScale/full",
         lambda: {"initial_value": 0.3},
         {"inputs": "B T D"},
         ("B T D",),
+        left_out=(),
+    ),
+    Row(
+        "LuongAttention",
+        lambda: {"score": "dot", "alignment": "monotonic", "window": 2},
+        {"query": "B T D", "value": "B S D"},
+        ("B T D", "B T S"),
+        gives_weights=True,
+    ),
+    Row(
+        "LuongAttention/full",
+        lambda: {
+            "score": "concat",
+            "alignment": "predictive",
+            "window": 9,
+            "units": M,
+            "dropout": 0.3,
+            "seed": 1,
+        },
+        {**_QUERY_VALUE_KEY, "mask": "B S mask"},
+        **_ATTENTION,
+        left_out=(),
+    ),
+    Row(
+        "LuongDecoder",
+        lambda: {"vocabulary_size": V, "hidden_dim": H, "word_dim": E},
+        {**_SOURCE, "state": "B 2 H"},
+        _ALIGNMENT,
+        gives_weights=True,
+    ),
+    Row(
+        "LuongDecoder/full",
+        lambda: {
+            **_sequence_decoder(),
+            "score": "concat",
+            "alignment": "predictive",
+            "window": 9,
+            "input_feeding": False,
+            "attention_dim": M,
+            "cell": "gru",
+        },
+        {**_SOURCE, "state": "B 2 D", "encoder_outputs_mask": "B S mask"},
+        _ALIGNMENT,
+        gives_weights=True,
         left_out=(),
     ),
     Row(
@@ -461,6 +553,38 @@ ROWS = [
         _caption_decoder,
         _PICTURE,
         ("B T V",),
+        left_out=(),
+    ),
+    Row(
+        "RNNDecoder",
+        lambda: {"vocabulary_size": V, "hidden_dim": H, "word_dim": E},
+        {"token_ids": "B T tokens", "state": "B 2 H"},
+        ("B T V",),
+    ),
+    Row(
+        "RNNDecoder/full",
+        lambda: {**_sequence_decoder(), "cell": "gru", "repeat_context": True},
+        {"token_ids": "B T tokens", "state": "B 2 D"},
+        ("B T V",),
+        left_out=(),
+    ),
+    Row(
+        "RNNEncoder",
+        lambda: {"vocabulary_size": V, "hidden_dim": H, "word_dim": E},
+        {"token_ids": "B S tokens"},
+        ("B S H",),
+    ),
+    Row(
+        "RNNEncoder/full",
+        lambda: {
+            **_sequence_decoder(),
+            "cell": "cho_gru",
+            "bidirectional": True,
+            "reverse": True,
+            "padding_id": 1,
+        },
+        {"token_ids": "B S tokens"},
+        ("B S H+H",),
         left_out=(),
     ),
     Row(
