@@ -22,3 +22,4 @@ from keras_attention.applications.rnn_seq2seq import RNNSeq2Seq as RNNSeq2Seq
 from keras_attention.applications.show_attend_tell import (
     ShowAttendTell as ShowAttendTell,
 )
+from keras_attention.applications.transformer import Transformer as Transformer

@@ -10,6 +10,7 @@ from keras_attention.layers.attention_pooling import (
     AttentionPooling as AttentionPooling,
 )
 from keras_attention.layers.bahdanau_decoder import BahdanauDecoder as BahdanauDecoder
+from keras_attention.layers.channel_bias import ChannelBias as ChannelBias
 from keras_attention.layers.class_token import ClassToken as ClassToken
 from keras_attention.layers.dot_product_attention import (
     DotProductAttention as DotProductAttention,
