@@ -288,6 +288,7 @@ class TracedStep:
         self._module = make_fx(function)(*leaves)
         self._copies = {}
         _fold_views(self._module)
+        _share_results(self._module.graph)
         if not leaves[1].is_cuda:
             self._lay_out()
         self._module.graph.eliminate_dead_code()
@@ -355,3 +356,32 @@ def _fold_views(module):
             folded = graph.get_attr(name)
         node.replace_all_uses_with(folded)
         graph.erase_node(node)
+
+
+def _share_results(graph):
+    """Computes once what each layer computes for itself, such as masks.
+
+    Only what does not hang on a tensor that the step writes into.
+    """
+    changed = set()  # what is written into, what it is a view of, what hangs on them
+    for node in reversed(graph.nodes):
+        arguments = getattr(getattr(node.target, "_schema", None), "arguments", ())
+        for argument, value in zip(arguments, node.args, strict=False):
+            if argument.alias_info is not None and argument.alias_info.is_write:
+                changed.add(value)
+        if node in changed:
+            changed.update(node.all_input_nodes)
+    found = {}
+    for node in list(graph.nodes):
+        if node.op != "call_function" or not hasattr(node.target, "_schema"):
+            continue
+        hangs = not changed.isdisjoint({node, *node.all_input_nodes})
+        if hangs or any("nondeterministic" in str(tag) for tag in node.target.tags):
+            changed.add(node)
+            continue
+        key = repr((str(node.target), node.args, node.kwargs))
+        if key in found:
+            node.replace_all_uses_with(found[key])
+            graph.erase_node(node)
+        else:
+            found[key] = node

@@ -13,6 +13,7 @@ from keras_attention.layers import RelativePositionBias
 from keras_attention.layers import RotaryEmbedding
 from keras_attention.layers import TransformerDecoder
 from keras_attention.layers import TransformerDecoderBlock
+from keras_attention.ops.decoding import Program
 
 B, T, S, D, E = 2, 7, 5, 16, 12
 MASK = np.array([[1, 1, 1, 1, 1], [1, 1, 0, 0, 0]], bool)
@@ -27,15 +28,10 @@ ALL_AT_ONCE = {
     "query_key_norm": "rms_norm",
 }
 DECODERS = {
-    "pre": (lambda: TransformerDecoderBlock(4, 32), {}),
     "post": (lambda: TransformerDecoderBlock(4, 32, norm_order="post"), {}),
     "sandwich, alibi": (
         lambda: TransformerDecoderBlock(4, 32, norm_order="sandwich"),
         {"position_bias": AlibiBias(4)},
-    ),
-    "without encoder": (
-        lambda: TransformerDecoderBlock(4, 32, use_cross_attention=False),
-        {},
     ),
     "rotary, grouped, window, sinks": (
         lambda: TransformerDecoderBlock(
@@ -68,29 +64,36 @@ def test_step_by_step_is_the_whole(name, rng):
     block, options = DECODERS[name]
     decoder = TransformerDecoder(block(), num_layers=2, **options)
     tokens = rng.normal(size=(B, T, D)).astype("float32")
-    encoded, reading, inputs = None, {}, (tokens,)
-    if decoder.blocks[0].use_cross_attention:
-        encoded = rng.normal(size=(B, S, E)).astype("float32")
-        reading, inputs = {"encoder_outputs_mask": MASK}, (tokens, encoded)
-    whole, *weights = decoder(*inputs, **reading, return_attention_scores=True)
-    cache = decoder.start_cache(B, 9)
-    encoded = decoder.read_encoder(encoded)
-    found = []
-    for first, count in ((0, 4), (4, 1), (5, 2)):
-        output, cache, last = decoder.step(
-            ops.convert_to_tensor(tokens[:, first : first + count]),
-            cache,
-            length=first,
-            encoded=encoded,
-            return_attention_scores=True,
-            **reading,
-        )
-        found.append(to_numpy(output))
-    np.testing.assert_allclose(np.concatenate(found, 1), to_numpy(whole), atol=1e-5)
+    arrays, reading = {"inputs": tokens}, {}
+    if block().use_cross_attention:
+        arrays["encoder_outputs"] = rng.normal(size=(B, S, E)).astype("float32")
+        reading = {"encoder_outputs_mask": MASK}
+    decoder.build(*(x.shape for x in arrays.values()))
+
+    def read(inputs, encoder_outputs=None):
+        options = {**reading, "return_attention_scores": True}
+        whole = decoder(inputs, encoder_outputs, **options)
+        cache, found = decoder.start_cache(B, 9), []
+        encoded = decoder.read_encoder(encoder_outputs)
+        for first, count in ((0, 4), (4, 1), (5, 2)):
+            output, cache, last = decoder.step(
+                inputs[:, first : first + count],
+                cache,
+                length=first,
+                encoded=encoded,
+                **options,
+            )
+            found.append(output)
+        return whole, found, last
+
+    # Compiled, as each operation alone takes JAX long.
+    read = Program(read, decoder.variables)
+    tensors = map(ops.convert_to_tensor, arrays.values())
+    (whole, *weights), found, last = to_numpy(read(*tensors))
+    np.testing.assert_allclose(np.concatenate(found, 1), whole, atol=1e-5)
     for layer in range(2):
         for kind, expected in enumerate(weights):
-            read = to_numpy(last[layer][kind])
-            expected = to_numpy(expected[layer])[:, :, -2:]
+            expected, read = expected[layer][:, :, -2:], last[layer][kind]
             size = expected.shape[-1]
             np.testing.assert_allclose(read[..., :size], expected, atol=1e-5)
             assert not read[..., size:].any()

@@ -1,4 +1,4 @@
-"""Tiny models that the tests of generation share."""
+"""Tiny models that the tests of generation share: `from language_models import ...`."""
 
 import keras
 import numpy as np
