@@ -1,11 +1,19 @@
 """The commands of the library: `python -m keras_attention --help` lists them."""
 
 import argparse
+import importlib
 import importlib.metadata
 import pathlib
 import sys
 
 PROGRAM = "python -m keras_attention"
+
+# Commands that have a file of their own, with its own options.
+WHOLE_COMMANDS = {
+    "demo": "learn to describe small pictures, and show where the model looks",
+    "pronounce": "learn how English words are spoken, and show which letters are read",
+    "translate": "learn to translate from your sentence pairs, and show what is read",
+}
 
 # Pixels of the longer side of a picture in the page, about.
 SHOWN_SIDE = 384
@@ -25,12 +33,11 @@ def main(arguments=None):
         arguments: List of strings. Defaults to those of the process.
     """
     parser = build_parser()
-    # What `demo` takes, only demo.py knows.
+    # What these commands take, only their files know.
     options, rest = parser.parse_known_args(arguments)
-    if options.command == "demo":
-        from keras_attention import demo
-
-        return demo.main(rest)
+    if options.command in WHOLE_COMMANDS:
+        command = importlib.import_module(f"keras_attention.{options.command}")
+        return command.main(rest)
     command = {"attend": attend, "caption": caption}[options.command]
     return command(parser.parse_args(arguments), parser)
 
@@ -131,11 +138,8 @@ def build_parser():
         "--version", action="version", version=f"keras-attention {version}"
     )
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    commands.add_parser(
-        "demo",
-        help="learn to describe small pictures, and show where the model looks",
-        add_help=False,
-    )
+    for name, text in WHOLE_COMMANDS.items():
+        commands.add_parser(name, help=text, add_help=False)
     command = commands.add_parser(
         "caption",
         help="describe your own pictures with the model of the demo",

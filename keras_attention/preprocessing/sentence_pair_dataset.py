@@ -15,7 +15,8 @@ from keras_attention.preprocessing.vocabulary import PAD_ID
 class SentencePairDataset(keras.utils.PyDataset):
     """Batches of pairs of similar length for `fit`.
 
-    An epoch shows each pair once. A batch is what an encoder and decoder learn from:
+    An epoch shows each pair once, or a part of them. A batch is what an encoder and
+    decoder learn from:
 
         {"encoder_token_ids": (B, S), "decoder_token_ids": (B, T)}, (B, T)
 
@@ -38,6 +39,9 @@ class SentencePairDataset(keras.utils.PyDataset):
         max_length: Most tokens of a side, `[start]` and `[end]` included. By default
             those of the longest.
         truncate: Cut longer ones instead of refusing them.
+        num_parts: How many epochs it takes to show all pairs. With more than 1
+            callbacks act more often; the last batches of a pass may be left out so
+            that all parts are equal.
         shuffle: Draw another order for each epoch.
         seed: Seed of these orders.
         **kwargs: `workers`, `use_multiprocessing` and `max_queue_size` of
@@ -70,12 +74,17 @@ class SentencePairDataset(keras.utils.PyDataset):
         num_buckets=4,
         max_length=None,
         truncate=False,
+        num_parts=1,
         shuffle=True,
         seed=0,
         **kwargs,
     ):
         super().__init__(**kwargs)
-        for name, value in (("batch_size", batch_size), ("num_buckets", num_buckets)):
+        for name, value in (
+            ("batch_size", batch_size),
+            ("num_buckets", num_buckets),
+            ("num_parts", num_parts),
+        ):
             if operator.index(value) < 1:
                 raise ValueError(
                     f"`{name}` must be 1 or more. Received: {name}={value}"
@@ -98,15 +107,17 @@ class SentencePairDataset(keras.utils.PyDataset):
         self.shapes = np.maximum.accumulate(shapes, axis=0)  # (buckets, 2)
         self.batch_size = min(batch_size, len(sources))
         self.shuffle, self.seed, self.epoch = shuffle, seed, 0
+        self.num_parts = min(num_parts, math.ceil(len(sources) / self.batch_size))
         self.batches = self._draw_batches()
 
     def __len__(self):
-        return math.ceil(len(self.bucket) / self.batch_size)
+        return len(self.batches) // self.num_parts
 
     def __getitem__(self, index):
         if not 0 <= index < len(self):
             raise IndexError(f"Batch {index} of {len(self)}.")
-        chosen = self.batches[index]
+        begin = self.epoch % self.num_parts * len(self)
+        chosen = self.batches[begin + index]
         source_length, target_length = self.shapes[self.bucket[chosen].max()]
         missing = self.batch_size - len(chosen)
         rows = np.concatenate([chosen, np.repeat(chosen[-1:], missing)])
@@ -122,7 +133,8 @@ class SentencePairDataset(keras.utils.PyDataset):
 
     def on_epoch_end(self):
         self.epoch += 1
-        self.batches = self._draw_batches()
+        if self.epoch % self.num_parts == 0:
+            self.batches = self._draw_batches()
 
     def _draw_batches(self):
         """The rows of each batch, a list of arrays."""

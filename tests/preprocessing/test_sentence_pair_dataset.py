@@ -56,6 +56,23 @@ def test_an_epoch_shows_each_pair_once(rng):
 
 
 @pytest.mark.once
+def test_several_epochs_may_show_all_pairs(rng):
+    """13 batches in 3 parts of 4: one batch, the last, is left out of a pass."""
+    pairs = make_pairs(rng, 101)
+    dataset = SentencePairDataset(pairs, LETTERS, LETTERS, batch_size=8, num_parts=3)
+    passes = []
+    for _ in range(2):
+        seen = []
+        for _ in range(3):
+            assert len(dataset) == 4
+            seen += shown(dataset)[0]
+            dataset.on_epoch_end()
+        assert 93 - 8 < len(seen) <= 96 and set(seen) <= set(pairs)
+        passes.append(seen)
+    assert passes[0] != passes[1]
+
+
+@pytest.mark.once
 def test_the_same_seed_gives_the_same_batches(rng):
     pairs = make_pairs(rng, 30)
     orders = [

@@ -102,6 +102,17 @@ def test_metrics_add_up_over_batches(metric):
         assert float(whole.result()) == 0.5
 
 
+@pytest.mark.parametrize("weights", [None, np.array([1.0, 1.0, 1.0])])
+def test_a_row_of_padding_is_no_sequence(weights):
+    """The first row has an error, the second none; the third fills up the batch."""
+    targets = np.concatenate([TARGETS, np.zeros((1, 3), int)])
+    logits = np.concatenate([LOGITS, LOGITS[:1]])
+    logits[1, 0, 2] = 9.0
+    metric = SequenceAccuracy()
+    metric.update_state(targets, logits, sample_weight=weights)
+    np.testing.assert_allclose(to_numpy(metric.result()), 0.5)
+
+
 @pytest.mark.parametrize(
     "thing",
     [

@@ -1,0 +1,310 @@
+"""Learns to translate from your sentence pairs, and shows what each word reads.
+
+    python -m keras_attention translate pairs.tsv
+
+Each line of the file holds source<TAB>target. One pair in twenty is held out, and the
+model is scored on them. With `--model rnn` it does without attention.
+"""
+
+import argparse
+import pathlib
+import sys
+import time
+import zlib
+
+import keras
+import numpy as np
+
+from keras_attention.applications import AttentionSeq2Seq
+from keras_attention.applications import RNNSeq2Seq
+from keras_attention.applications import Transformer
+from keras_attention.preprocessing import load_sentence_pairs
+from keras_attention.preprocessing import SentencePairDataset
+from keras_attention.preprocessing import SubwordTokenizer
+from keras_attention.training import bleu
+from keras_attention.training import chrf
+from keras_attention.training import TimeBudget
+from keras_attention.training import TokenCrossentropy
+from keras_attention.visualization import save_views
+from keras_attention.visualization import show_alignment
+
+SEED = 2015
+EPOCHS = 40
+BATCH_SIZE = 32
+# Pairs whose source has a checksum below this, modulo 1000, are held out; of more than
+# the most, the first.
+HELD_OUT_CLASSES = 50
+MOST_HELD_OUT = 500
+
+# Sizes that learn in minutes from ten thousand pairs.
+RECURRENT = {"hidden_dim": 160, "word_dim": 128, "num_layers": 1, "dropout": 0.2}
+MODELS = {
+    "attention": (
+        AttentionSeq2Seq,
+        RECURRENT | {"cell": "gru", "attention_dim": 64, "readout_dim": 96},
+    ),
+    "rnn": (RNNSeq2Seq, RECURRENT | {"cell": "gru", "bidirectional": True}),
+    "transformer": (
+        Transformer,
+        {
+            "hidden_dim": 128,
+            "num_layers": 2,
+            "num_heads": 4,
+            "mlp_dim": 256,
+            "norm_order": "pre",
+            "share_embeddings": False,
+            "dropout": 0.2,
+        },
+    ),
+}
+RATES = {"attention": 2e-3, "rnn": 2e-3, "transformer": 1e-3}
+
+# The page shows sentences of some length that fit on a screen.
+SHOWN = 10
+SHOWN_TOKENS = range(5, 21)
+
+
+def hold_out(pairs):
+    """The pairs to learn from, and those held out.
+
+    By a checksum of the source, so that a sentence is in one part with all its
+    translations, and in the same part in each run.
+
+    Raises:
+        ValueError: There are too few pairs.
+    """
+    training, held_out = [], []
+    for pair in pairs:
+        is_out = zlib.crc32(pair[0].encode()) % 1000 < HELD_OUT_CLASSES
+        (held_out if is_out else training).append(pair)
+    if not training or not held_out:
+        raise ValueError(
+            f"There are too few pairs to hold some out. Received: {len(pairs)}. One "
+            "in twenty is held out: some hundreds are needed, and some thousands to "
+            "learn from."
+        )
+    return training, held_out[:MOST_HELD_OUT]
+
+
+def make_tokenizer(texts, vocabulary_size):
+    """Subwords of one language; of a small corpus as many as there are."""
+    characters = len(set("".join(texts)))
+    # Room for characters beside the merges.
+    return SubwordTokenizer.train(texts, max(vocabulary_size, 2 * characters + 8))
+
+
+def run(
+    path,
+    target_path=None,
+    model="attention",
+    folder="translate",
+    minutes=8.0,
+    vocabulary_size=2000,
+    max_words=15,
+    quick=False,
+):
+    """Trains a model, prints BLEU and examples, and saves model and page.
+
+    Args:
+        path: Sentence pairs, see `load_sentence_pairs`.
+        target_path: The file with the translations, or None.
+        model: `"attention"`, `"rnn"` or `"transformer"`.
+        folder: Where to save.
+        minutes: Most time for the training.
+        vocabulary_size: Subwords of each language.
+        max_words: Pairs with more words on a side are left out.
+        quick: Learn for two epochs with a tiny model, only to see that all works.
+
+    Returns:
+        Dict with BLEU and chrF of the held-out pairs, epochs and seconds.
+
+    Raises:
+        ValueError: The pairs cannot be read, or are too few.
+    """
+    keras.utils.set_random_seed(SEED)
+    verbose = 1 if sys.stdout.isatty() else 2
+    pairs = load_sentence_pairs(
+        path, target_path, max_length=max_words, max_ratio=3.0, distinct=True
+    )
+    training, held_out = hold_out(pairs)
+    sources, targets = (list(side) for side in zip(*training, strict=True))
+    tokenizers = [make_tokenizer(side, vocabulary_size) for side in (sources, targets)]
+    test_sources, truths = (list(side) for side in zip(*held_out, strict=True))
+    batches = SentencePairDataset(
+        training, *tokenizers, BATCH_SIZE, num_buckets=2, seed=SEED
+    )
+    longest = int(batches.shapes.max())
+
+    kind, sizes = MODELS[model]
+    if quick:
+        sizes = sizes | {"hidden_dim": 8, "num_layers": 1}
+    translator = kind(
+        source_vocabulary=tokenizers[0],
+        target_vocabulary=tokenizers[1],
+        seed=SEED,
+        **sizes,
+    )
+    print(
+        f"{len(training):,} pairs to learn from, {len(held_out):,} held out; "
+        f"{len(tokenizers[0]):,} and {len(tokenizers[1]):,} subwords. "
+        f"{kind.__name__}: {translator.count_params():,} weights. "
+        f"Backend: {keras.backend.backend()}.",
+        flush=True,
+    )
+    optimizer = keras.optimizers.AdamW(
+        RATES[model], weight_decay=0.01, beta_2=0.98, clipnorm=1.0
+    )
+    translator.compile(optimizer, TokenCrossentropy(label_smoothing=0.1))
+    begin = time.perf_counter()
+    history = translator.fit(
+        batches,
+        epochs=2 if quick else EPOCHS,
+        callbacks=[TimeBudget(minutes)],
+        verbose=verbose,
+    )
+    seconds = time.perf_counter() - begin
+
+    # Sentences of all lengths in one call: those that are too long are cut.
+    source_ids = tokenizers[0].encode(test_sources, max_length=longest, truncate=True)
+    texts = translator.translate(source_ids, max_length=longest)
+    results = {
+        "bleu": bleu(texts, truths, tokenize="13a"),
+        "chrf": chrf(texts, truths),
+        "epochs": len(history.epoch),
+        "seconds": seconds,
+    }
+    print()
+    chosen = np.random.default_rng(SEED).permutation(len(truths))[:SHOWN]
+    for i in chosen:
+        print(f"  source  {test_sources[i]}\n  truth   {truths[i]}")
+        print(f"  model   {texts[i]}\n")
+    print(
+        f"BLEU {results['bleu']:.1f}, chrF {results['chrf']:.1f} on {len(truths):,} "
+        f"held-out pairs, after {results['epochs']} epochs in {seconds:.0f} seconds"
+    )
+    save(translator, pathlib.Path(folder), test_sources, truths)
+    return results
+
+
+def save(translator, folder, sources, truths):
+    """Writes the model and the page, and says where they are."""
+    folder.mkdir(parents=True, exist_ok=True)
+    translator.save_to_preset(folder / "model", overwrite=True)
+    print(f"\nThe model:                   {folder / 'model'}")
+    views = align(translator, sources)
+    if not views:
+        print(f"{type(translator).__name__} has no alignment to show.")
+        return
+    truth = dict(zip(sources, truths, strict=True))
+    page = save_views(
+        views.values(),
+        folder / "alignments.html",
+        title="Which words each word reads",
+        captions=[f"{source} → {truth[source]}" for source in views],
+    )
+    print(f"Which words each word reads: {page}")
+
+
+def align(translator, sources):
+    """Dict from some sentences to a view of the alignment of their translation."""
+    if isinstance(translator, RNNSeq2Seq):
+        return {}
+    vocabularies = translator.source_vocabulary, translator.target_vocabulary
+    tokens = vocabularies[0].tokens(vocabularies[0].encode(sources))
+    chosen = [i for i in range(len(sources)) if len(tokens[i]) in SHOWN_TOKENS]
+    chosen = chosen[: 2 * SHOWN]
+    if not chosen:
+        return {}
+    texts, weights = translator.translate(
+        [sources[i] for i in chosen],
+        max_length=3 * max(SHOWN_TOKENS),
+        return_attention_scores=True,
+    )
+    views = {}
+    for i, text, rows in zip(chosen, texts, weights, strict=True):
+        if not text:
+            continue
+        while rows.ndim > 2:  # layers and heads, where there are: their mean
+            rows = rows.mean(axis=0)
+        (words,) = vocabularies[1].tokens(vocabularies[1].encode([text]))
+        columns = ["[start]", *tokens[i], "[end]"]
+        # The model may split a word in another way than the tokenizer.
+        if len(words) == np.count_nonzero(rows.sum(axis=1)) and len(views) < SHOWN:
+            rows = rows[: len(words), : len(columns)]
+            views[sources[i]] = show_alignment(rows, columns, words)
+    return views
+
+
+def main(argv=None):
+    """Runs the command.
+
+    Args:
+        argv: List of strings. Defaults to the arguments of the process.
+    """
+    parser = argparse.ArgumentParser(
+        prog="python -m keras_attention translate",
+        description="Learns to translate from sentence pairs, and shows what it reads.",
+    )
+    parser.add_argument(
+        "pairs", metavar="FILE", help="source<TAB>target on each line, in UTF-8"
+    )
+    parser.add_argument(
+        "targets",
+        metavar="TARGETS",
+        nargs="?",
+        help="a second file: then each has one sentence a line",
+    )
+    parser.add_argument(
+        "--model",
+        choices=list(MODELS),
+        default="attention",
+        help="Bahdanau's attention, none, or the Transformer (%(default)s)",
+    )
+    parser.add_argument(
+        "--minutes",
+        type=float,
+        default=8.0,
+        help="most time for the training (%(default)s)",
+    )
+    parser.add_argument(
+        "--vocabulary-size",
+        type=int,
+        default=2000,
+        metavar="N",
+        help="subwords of each language (%(default)s)",
+    )
+    parser.add_argument(
+        "--max-words",
+        type=int,
+        default=15,
+        metavar="N",
+        help="leave out pairs with more words on a side (%(default)s)",
+    )
+    parser.add_argument(
+        "--folder", default="translate", help="where to save (%(default)s)"
+    )
+    parser.add_argument(
+        "--quick",
+        action="store_true",
+        help="two epochs and a tiny model, only to see that all works",
+    )
+    options = parser.parse_args(argv)
+    for name in ("minutes", "vocabulary_size", "max_words"):
+        if not getattr(options, name) > 0:
+            flag = name.replace("_", "-")
+            parser.error(
+                f"--{flag} must be positive. Received: {getattr(options, name)}"
+            )
+    try:
+        run(
+            options.pairs,
+            options.targets,
+            model=options.model,
+            folder=options.folder,
+            minutes=options.minutes,
+            vocabulary_size=options.vocabulary_size,
+            max_words=options.max_words,
+            quick=options.quick,
+        )
+    except (ValueError, OSError, ImportError) as error:
+        parser.error(str(error))
