@@ -5,6 +5,9 @@ from keras_attention.preprocessing.captions import load_captions as load_caption
 from keras_attention.preprocessing.cmudict import cmudict as cmudict
 from keras_attention.preprocessing.cmudict import Pronunciations as Pronunciations
 from keras_attention.preprocessing.images import load_image as load_image
+from keras_attention.preprocessing.marian_tokenizer import (
+    MarianTokenizer as MarianTokenizer,
+)
 from keras_attention.preprocessing.openmoji import OpenMoji as OpenMoji
 from keras_attention.preprocessing.openmoji import openmoji as openmoji
 from keras_attention.preprocessing.openmoji import OPENMOJI_CREDIT as OPENMOJI_CREDIT
