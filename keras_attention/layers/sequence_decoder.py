@@ -107,10 +107,11 @@ class SequenceDecoder(BaseLayer):
 
         The encoder's state, or tanh(W state + b) with a W for each of its n vectors.
         """
-        if self.state_kernel is not None:
-            state = ops.einsum("bne,neh->bnh", state, self.state_kernel)
-            state = ops.tanh(state + self.state_bias)  # (B, n, H)
         state = ops.cast(state, self.compute_dtype)
+        if self.state_kernel is not None:
+            kernel = ops.cast(self.state_kernel, self.compute_dtype)
+            bias = ops.cast(self.state_bias, self.compute_dtype)
+            state = ops.tanh(ops.einsum("bne,neh->bnh", state, kernel) + bias)
         return tuple(state[:, i : i + 1] for i in range(self.num_states))
 
     def advance(self, x, states):

@@ -35,7 +35,16 @@ def same(found, expected):
         np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
+# On torch each step of these is traced by itself, which takes 4 to 30 seconds.
+LOOPS = ("BahdanauDecoder", "LSTMN", "LuongDecoder", "RNNDecoder", "RNNEncoder")
+
+
+def param(row):
+    is_slow = BACKEND == "torch" and row.cls.__name__ in LOOPS
+    return pytest.param(row, id=row.name, marks=pytest.mark.slow if is_slow else ())
+
+
+@pytest.mark.parametrize("row", map(param, ROWS))
 def test_a_compiled_layer_gives_the_same(row):
     layer = row.make()
     tensors = keras.tree.map_structure(keras.ops.convert_to_tensor, row.arrays())
