@@ -450,9 +450,14 @@ class Transformer(Translator, Application):
         parts, (encoded, mask), (cache, length) = self._parts, source, state
         batch_size, beam_width = token_ids.shape
         rows, split = (batch_size * beam_width,), (batch_size, beam_width)
-        cache = [
-            tuple(ops.reshape(x, (*rows, *x.shape[2:])) for x in pair) for pair in cache
-        ]
+        if isinstance(length, int) and length == 0:
+            # One that was repeated for the beams may share its memory.
+            cache = self.decoder.start_cache(*rows, cache[0][0].shape[3])
+        else:
+            cache = [
+                tuple(ops.reshape(x, (*rows, *x.shape[2:])) for x in pair)
+                for pair in cache
+            ]
         y = parts.embed_target(ops.reshape(token_ids, (*rows, 1))) * parts.scale
         places = length + ops.arange(1, dtype="int32")  # (1,)
         y, cache, weights = self.decoder.step(
