@@ -7,7 +7,12 @@ Twelve blocks of the ViT-S shape (8 x 197 tokens of width 384, six heads). First
 same batch with the weights of all layers, 12 x 8 x 6 x 197 x 197 numbers, by an
 `AttentionExtractor`, and by `attention_maps`, which compiles a function at each call.
 Last the same with the layers of Keras. On PyTorch also what Python costs for each
-block, where there is next to nothing to compute. TIME
+block, where there is next to nothing to compute.
+
+On JAX and two cores of an AMD EPYC, the line that looks for a recorder costs nothing
+that can be measured (0.461 s with it, 0.471 s without). With the weights of all layers
+a batch takes 0.69 s instead of 0.59 s, and `attention_maps` 2.4 s, most of it to
+compile. With the layers of Keras it is 0.61 s with the weights and 0.62 s without.
 """
 
 import contextlib

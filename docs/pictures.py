@@ -2,8 +2,9 @@
 
     KERAS_BACKEND=jax python docs/pictures.py [NAME ...]
 
-The models are tiny and train on data that is drawn here, in TIME on two CPU cores. The
-pages are photographed by Chromium; without it, those pictures stay as they are.
+The models are tiny and train on data that is drawn here, in three minutes on two CPU
+cores. The pages are photographed by Chromium; without it, those pictures stay as they
+are.
 """
 
 import pathlib
