@@ -118,7 +118,7 @@ class AttentionSeq2Seq(Translator, Application):
             "dropout": 0.2,
         },
         "attention_seq2seq_letters_to_phonemes": {
-            "description": "English spelling to sounds (CMUdict), 0.4M parameters.",
+            "description": "English spelling to sounds (CMUdict), 0.5M parameters.",
             "source_vocabulary": LETTERS,
             "target_vocabulary": PHONEMES,
             "hidden_dim": 128,

@@ -144,9 +144,10 @@ class LSTMN(BaseLayer):
         if mask is None:
             mask = ops.ones_like(x[:, :, 0], dtype="bool")  # (B, T)
         zeros = ops.zeros_like(x[:, :, :1])  # (B, T, 1)
-        tape = ops.repeat(zeros, 2 * self.units, axis=-1)
-        keys = ops.repeat(zeros, self.attention.units, axis=-1)
-        summary = ops.repeat(zeros[:, :1], self.units, axis=-1)
+        # Added, not repeated: so TensorFlow knows the widths.
+        tape = zeros + ops.zeros(2 * self.units, self.compute_dtype)  # (B, T, 2 H)
+        keys = zeros + ops.zeros(self.attention.units, self.compute_dtype)  # (B, T, A)
+        summary = zeros[:, :1] + ops.zeros(self.units, self.compute_dtype)  # (B, 1, H)
         weights = ops.cast(zeros * ops.swapaxes(zeros, 1, 2), "float32")  # (B, T, T)
 
         def body(t, loop):
