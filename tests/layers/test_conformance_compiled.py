@@ -44,7 +44,7 @@ def param(row):
     return pytest.param(row, id=row.name, marks=pytest.mark.slow if is_slow else ())
 
 
-@pytest.mark.parametrize("row", map(param, ROWS))
+@pytest.mark.parametrize("row", [param(row) for row in ROWS])
 def test_a_compiled_layer_gives_the_same(row):
     layer = row.make()
     tensors = keras.tree.map_structure(keras.ops.convert_to_tensor, row.arrays())
