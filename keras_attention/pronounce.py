@@ -4,7 +4,14 @@
 
 Three models learn the words of CMUdict from random weights, two minutes each: a
 recurrent encoder and decoder with one vector between them, the same with attention, and
-a Transformer. Then they write the 11,826 words that were held out.
+a Transformer. Then they write the 11,826 words that were held out. Ten minutes on two
+CPU cores. Phoneme errors with JAX, where other work took about half of the two cores:
+
+    letters of a word     all     1-5     6-9     10+  passes
+    RNNSeq2Seq          14.9%   11.4%   12.9%   21.1%     2.1
+    AttentionSeq2Seq    10.1%   10.7%   10.1%    9.8%     1.2
+    Transformer         16.3%   13.8%   15.3%   19.8%     0.5
+    g2p-en               8.3%    7.1%    7.6%   10.6%
 """
 
 import argparse
