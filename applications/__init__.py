@@ -14,6 +14,8 @@ from keras_attention.applications.application import presets as presets
 from keras_attention.applications.attention_seq2seq import (
     AttentionSeq2Seq as AttentionSeq2Seq,
 )
+from keras_attention.applications.bert import BERT as BERT
+from keras_attention.applications.gpt2 import GPT2 as GPT2
 from keras_attention.applications.lstmn_language_model import (
     LSTMNLanguageModel as LSTMNLanguageModel,
 )
@@ -23,3 +25,4 @@ from keras_attention.applications.show_attend_tell import (
     ShowAttendTell as ShowAttendTell,
 )
 from keras_attention.applications.transformer import Transformer as Transformer
+from keras_attention.applications.vit import ViT as ViT

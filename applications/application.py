@@ -57,7 +57,7 @@ class Application(keras.Model):
       is new, not loaded, where `from_preset` gets another value for this argument.
     - `families`: how its checkpoints are published, a tuple of
       `keras_attention.checkpoints.Family`. `from_preset` reads them all;
-      `save_to_preset` writes the first.
+      `save_to_preset` writes the first that has such a model.
     - `read_assets`: arguments that stand in other files of a published checkpoint.
     - `save_assets` and `load_assets`, for files such as a vocabulary, which `.keras`
       files hold too.
@@ -170,8 +170,9 @@ class Application(keras.Model):
         global dtype policy, or `dtype`.
 
         Args:
-            preset: A name of `presets()`; a folder that `save_to_preset` wrote; or
-                `hf://owner/name`, `hf://owner/name@revision`.
+            preset: A name of `presets()`; a folder that `save_to_preset` wrote, or one
+                with a published checkpoint; or `hf://owner/name`,
+                `hf://owner/name@revision`.
             load_weights: True loads weights, or fails where there are none. False
                 leaves them random. By default they are loaded if there are any.
             **overrides: Arguments of the constructor that replace those of the preset.
@@ -277,9 +278,11 @@ class Application(keras.Model):
                 class_name,
                 lambda config: any(family.owns(config) for family in self.families),
             )
-        if self.families:
-            self._save_published(folder)
-            return
+        arguments = dict(self._arguments)
+        for family in self.families:
+            if family.publishes(arguments):
+                self._save_published(folder, family, arguments)
+                return
         arguments = serialize_arguments(self._arguments)
         arguments.pop("dtype")
         if arguments["name"] is None:
@@ -293,8 +296,7 @@ class Application(keras.Model):
             config = checkpoints.write_config(new, class_name, arguments, **versions)
             checkpoints.save_weights(self, new, config)
 
-    def _save_published(self, folder):
-        family, arguments = self.families[0], dict(self._arguments)
+    def _save_published(self, folder, family, arguments):
         config = json.dumps(family.write_config(arguments), indent=2) + "\n"
         with checkpoints.replace_files(folder) as new:
             (new / CONFIG).write_text(config, encoding="utf-8")

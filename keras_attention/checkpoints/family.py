@@ -15,7 +15,6 @@ import keras
 import numpy as np
 
 from keras_attention.checkpoints.rules import match
-from keras_attention.checkpoints.tensors import MAX_FILE_BYTES
 from keras_attention.checkpoints.tensors import open_tensors
 from keras_attention.checkpoints.tensors import write_tensors
 from keras_attention.checkpoints.weights import is_float
@@ -169,6 +168,8 @@ class Family:
             parts that the published model does not use.
         read: Function from `config.json` to arguments that fields cannot express.
         write: Function from arguments to those fields.
+        is_ours: Function from `config.json` to whether it is of this family, where no
+            model_type says so.
 
     Example:
 
@@ -194,6 +195,7 @@ class Family:
     harmless: tuple = ()
     read: Callable | None = None
     write: Callable | None = None
+    is_ours: Callable | None = None
 
     def owns(self, config):
         """Whether a `config.json` is of this family.
@@ -201,6 +203,8 @@ class Family:
         Args:
             config: What it holds.
         """
+        if self.is_ours is not None:
+            return self.is_ours(config)
         if "model_type" in config:
             return config["model_type"] == self.model_type
         return any(
@@ -285,6 +289,20 @@ class Family:
             config.update(self.write(arguments))
         return config
 
+    def publishes(self, arguments):
+        """Whether a model with these arguments can be written as this family.
+
+        Args:
+            arguments: Dict of all arguments.
+        """
+        if self.is_ours is not None:
+            return False  # what it is stands in a name, which cannot be made up
+        try:
+            self.write_config(arguments)
+        except ValueError:
+            return False
+        return True
+
     def architecture_of(self, arguments):
         """The published class of a model with these arguments.
 
@@ -367,7 +385,7 @@ def load_published(
     with open_tensors(folder) as (path, published):
         tensors = {family.without_prefix(name): t for name, t in published.items()}
         faults = _Faults(model, path, len(weights), len(published))
-        plan, stay = [], set()
+        plan, stay, random = [], set(), []
         for transfer in match(rules, weights):
             names = [family.without_prefix(name) for name in transfer.names]
             parts = [tensors.pop(name, None) for name in names]
@@ -378,11 +396,7 @@ def load_published(
             elif layers != {None}:
                 stay |= layers  # a layer of which only a part fits is new as a whole
             elif transfer.rule.optional and all(part is None for part in parts):
-                warnings.warn(
-                    f"{path} has no {', '.join(transfer.names)}: "
-                    f"{', '.join(transfer.weights)} of {model.name!r} stays random.",
-                    stacklevel=4,
-                )
+                random.extend(transfer.names)
             else:
                 faults.add(*fault)
         spare = [r for r in rules if _layer_of(r.paths_as_written[0], head_layers)]
@@ -392,6 +406,12 @@ def load_published(
             if not is_harmless and not is_spare:
                 faults.add("unknown to the model", name)
         faults.tell()
+        if random:
+            warnings.warn(
+                f"{path} has no {', '.join(random)}: these weights of {model.name!r} "
+                "stay random until they are trained.",
+                stacklevel=4,
+            )
         for transfer, parts, layers in plan:
             if not layers & (stay - {None}):
                 _load(transfer, parts, saved, arguments)
@@ -421,14 +441,14 @@ class _Faults:
         self.num_weights, self.num_tensors = num_weights, num_tensors
         self.found = {}
 
-    def add(self, kind, text):
-        self.found.setdefault(kind, []).append(text)
+    def add(self, kind, *texts):
+        self.found.setdefault(kind, []).extend(texts)
 
     def of(self, transfer, parts, may_resize):
-        """What is wrong with the tensors of a rule, `(kind, text)`, or `None`."""
+        """What is wrong with the tensors of a rule, `(kind, *texts)`, or `None`."""
         missing = [n for n, p in zip(transfer.names, parts, strict=True) if p is None]
         if missing:
-            return "missing", missing[0]
+            return "missing", *missing
         shapes = transfer.published_shapes
         for name, part, shape in zip(transfer.names, parts, shapes, strict=True):
             if part.shape != shape and not (may_resize and transfer.rule.resize):
@@ -453,7 +473,7 @@ class _Faults:
         )
 
 
-def save_published(model, folder, family, arguments, max_file_bytes=MAX_FILE_BYTES):
+def save_published(model, folder, family, arguments):
     """Writes the weights of a model under their published names.
 
     Args:
@@ -461,7 +481,6 @@ def save_published(model, folder, family, arguments, max_file_bytes=MAX_FILE_BYT
         folder: Where the files go, usually what `replace_files` yields.
         family: The `Family` to write.
         arguments: The arguments of the model.
-        max_file_bytes: Where one file would be larger, several are written.
     """
     first, *_ = family.architectures
     is_bare = family.architecture_of(arguments) == first
@@ -475,4 +494,4 @@ def save_published(model, folder, family, arguments, max_file_bytes=MAX_FILE_BYT
         for name, array in zip(transfer.names, parts, strict=True):
             name = family.without_prefix(name) if is_bare else name
             arrays[name] = np.asarray(array, order="C")
-    write_tensors(folder, arrays, {"format": "pt"}, max_file_bytes)
+    write_tensors(folder, arrays, {"format": "pt"})

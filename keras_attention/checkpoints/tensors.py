@@ -160,14 +160,15 @@ def open_safetensors(path):
         ) from error
 
 
-def write_tensors(folder, arrays, metadata=None, max_file_bytes=MAX_FILE_BYTES):
+def write_tensors(folder, arrays, metadata=None, max_file_bytes=None):
     """Writes `model.safetensors`, or several files and the list of them.
 
     Args:
         folder: Where they go, usually what `replace_files` yields.
         arrays: Dict from name to NumPy array.
         metadata: Dict of texts that goes into each file.
-        max_file_bytes: Where one file would be larger, several are written.
+        max_file_bytes: Where one file would be larger, several are written. By default
+            5 GB.
 
     Example:
 
@@ -182,6 +183,7 @@ def write_tensors(folder, arrays, metadata=None, max_file_bytes=MAX_FILE_BYTES):
     model.safetensors.index.json
     """
     folder = pathlib.Path(folder)
+    max_file_bytes = max_file_bytes or MAX_FILE_BYTES
     groups, room = [{}], max_file_bytes
     for name, array in arrays.items():
         if groups[-1] and array.nbytes > room:

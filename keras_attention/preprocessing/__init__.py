@@ -11,6 +11,9 @@ from keras_attention.preprocessing.marian_tokenizer import (
 from keras_attention.preprocessing.openmoji import OpenMoji as OpenMoji
 from keras_attention.preprocessing.openmoji import openmoji as openmoji
 from keras_attention.preprocessing.openmoji import OPENMOJI_CREDIT as OPENMOJI_CREDIT
+from keras_attention.preprocessing.published_tokenizer import (
+    PublishedTokenizer as PublishedTokenizer,
+)
 from keras_attention.preprocessing.sentence_pair_dataset import (
     SentencePairDataset as SentencePairDataset,
 )

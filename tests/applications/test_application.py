@@ -1,6 +1,7 @@
 """The base of all applications, tried on two tiny ones."""
 
 import copy
+import fnmatch
 import inspect
 import json
 import pathlib
@@ -18,6 +19,7 @@ from helpers import run_in_fresh_process
 from helpers import to_numpy
 from keras_attention import applications
 from keras_attention.applications import Application
+from keras_attention.checkpoints import download
 from keras_attention.checkpoints import named_weights
 
 
@@ -763,9 +765,9 @@ def hub(tmp_path, monkeypatch):
     def snapshot_download(repo_id, *, revision=None, allow_patterns=None):
         calls.append((repo_id, revision, tuple(allow_patterns)))
         cache.mkdir(exist_ok=True)
-        for name in allow_patterns:
-            if (repository / name).exists():
-                (cache / name).write_bytes((repository / name).read_bytes())
+        for path in repository.iterdir():
+            if any(fnmatch.fnmatch(path.name, name) for name in allow_patterns):
+                (cache / path.name).write_bytes(path.read_bytes())
         return str(cache)
 
     module = types.ModuleType("huggingface_hub")
@@ -823,6 +825,22 @@ def test_a_repository_without_weights_is_told(hub):
     (hub.repository / "model.safetensors").unlink()
     with pytest.raises(ValueError, match="There is no model.safetensors in"):
         TinyMatcher.from_preset("hf://a/b")
+
+
+@pytest.mark.once
+@pytest.mark.parametrize("is_pickle", [False, True])
+def test_one_kind_of_published_weights_is_downloaded(hub, is_pickle):
+    hub.repository.mkdir()
+    (hub.repository / "config.json").write_text('{"model_type": "bert"}')
+    (hub.repository / "vocab.txt").write_text("")
+    (hub.repository / "README.md").write_text("")
+    (hub.repository / "pytorch_model.bin").write_text("")
+    if not is_pickle:
+        (hub.repository / "model.safetensors").write_text("")
+    folder = download("hf://a/b")
+    weights = "pytorch_model.bin" if is_pickle else "model.safetensors"
+    names = {path.name for path in folder.iterdir()}
+    assert names == {"config.json", "vocab.txt", weights}
 
 
 @pytest.mark.parametrize("preset", ["hf://name", "hf://a/b/c", "hf://a/b@", "hf:///b"])

@@ -43,8 +43,11 @@ def read(config):
 
 
 def write(arguments):
+    end = arguments["end_id"]
+    # The token that ends a text also begins one.
+    config = {"bos_token_id": end[0] if isinstance(end, list) and end else end}
     is_classifier = arguments["head"] == "classification"
-    return write_labels(arguments) if is_classifier else {}
+    return {**config, **(write_labels(arguments) if is_classifier else {})}
 
 
 GPT2_FAMILY = Family(

@@ -1,0 +1,209 @@
+"""ViT: a Transformer's encoder that reads an image as a sequence of patches.
+
+Dosovitskiy et al. 2021, arXiv:2010.11929. Its code: github.com/google-research/
+vision_transformer.
+
+Letters: B images, N patches, T tokens, D width of a token.
+"""
+
+import keras
+from keras import ops
+
+from keras_attention.applications.application import Application
+from keras_attention.checkpoints.families.vit import grid_of
+from keras_attention.checkpoints.families.vit import TIMM_VIT_FAMILY
+from keras_attention.checkpoints.families.vit import VIT_FAMILY
+from keras_attention.checkpoints.labels import count_classes
+from keras_attention.layers.base import check_choice
+from keras_attention.layers.base import check_rate
+from keras_attention.layers.base import key_dim_of
+from keras_attention.layers.class_token import ClassToken
+from keras_attention.layers.multi_head_self_attention import MultiHeadSelfAttention
+from keras_attention.layers.patch_embedding import PatchEmbedding
+from keras_attention.layers.positional_embedding import PositionalEmbedding
+from keras_attention.layers.transformer_encoder import TransformerEncoder
+from keras_attention.layers.transformer_encoder_block import TransformerEncoderBlock
+
+POOLINGS = ("token", "average")
+
+
+@keras.saving.register_keras_serializable("keras_attention")
+class ViT(Application):
+    """Classifies an image: its patches read each other, and a token reads them all.
+
+    Dosovitskiy et al. 2021, Equations 1 to 4:
+
+        x = class token, patches W + b                              (B, N + 1, D)
+        x = x + positions                                           (B, N + 1, D)
+        x = 12 times: self-attention, feed-forward network          (B, N + 1, D)
+        logits = norm(x)[0] W + b                                   (B, num_classes)
+
+    It reads the checkpoints of the libraries transformers and timm, and writes those
+    of transformers:
+
+        model = ViT.from_preset("hf://google/vit-base-patch16-224")
+
+    For images of another size its positions are stretched, Section 3.2:
+
+        model = ViT.from_preset("hf://google/vit-base-patch16-224", image_size=384)
+
+    Args:
+        image_size: Height and width in pixels, one integer or two.
+        patch_size: Height and width of a patch in pixels, one integer or two.
+        num_channels: Number of channels.
+        hidden_dim: D.
+        num_layers: Number of blocks.
+        num_heads: Number of heads.
+        mlp_dim: Width of the feed-forward networks.
+        activation: Activation of the feed-forward networks; see `FeedForward`.
+        epsilon: Small number in the norm's square root.
+        dropout: Fraction dropped in training, from 0 to 1, of the embeddings and of
+            what each branch adds.
+        attention_dropout: Fraction of attention weights dropped.
+        drop_path: Fraction of images whose branches are dropped in the last block; in
+            the blocks before it falls linearly to 0.
+        use_attention_bias: Whether the projections to query, key and value have biases.
+        use_class_token: Whether there is a token that reads the patches.
+        pooling: What is classified: `"token"`, the class token, or `"average"`, the
+            mean of the patches.
+        use_pooler: Whether a model without classes has a layer behind the class token,
+            as that of transformers has.
+        num_classes: Number of classes; `None` for a model without a head.
+        class_names: Their names.
+        seed: Integer, for reproducible dropout.
+        name: Name of the model.
+
+    Call arguments:
+        images: `(B, height, width, num_channels)`, usually with values from -1 to 1.
+
+    Returns:
+        Logits `(B, num_classes)`. Without classes a dict with `tokens` `(B, T, D)`,
+        and `pooled` `(B, D)`.
+
+    Raises:
+        ValueError: An argument is out of its range, or the image does not divide into
+            patches.
+
+    Example:
+
+    >>> model = ViT(
+    ...     image_size=(8, 12), patch_size=4, hidden_dim=8, num_layers=2, num_heads=2,
+    ...     mlp_dim=16, num_classes=3,
+    ... )
+    >>> model.predict(np.zeros((5, 8, 12, 3)), verbose=0).shape
+    (5, 3)
+    """
+
+    # Table 1; tiny and small: Touvron et al. 2021, arXiv:2012.12877, Table 1. With 1000
+    # classes.
+    presets_table = {
+        f"vit_{size}_patch{patch}_224": {
+            "description": f"{layers} blocks of width {width}, {number} parameters.",
+            "patch_size": patch,
+            "hidden_dim": width,
+            "num_layers": layers,
+            "num_heads": heads,
+            "mlp_dim": 4 * width,
+        }
+        for size, patch, width, layers, heads, number in (
+            ("tiny", 16, 192, 12, 3, "5,717,416"),
+            ("small", 16, 384, 12, 6, "22,050,664"),
+            ("base", 16, 768, 12, 12, "86,567,656"),
+            ("base", 32, 768, 12, 12, "88,224,232"),
+            ("large", 16, 1024, 24, 16, "304,326,632"),
+            ("large", 32, 1024, 24, 16, "306,535,400"),
+            ("huge", 14, 1280, 32, 16, "632,045,800"),
+        )
+    }
+    families = (VIT_FAMILY, TIMM_VIT_FAMILY)
+    heads = {"num_classes": ["classifier", "pooler"], "use_pooler": "pooler"}
+
+    def __init__(
+        self,
+        *,
+        image_size=224,
+        patch_size=16,
+        num_channels=3,
+        hidden_dim=768,
+        num_layers=12,
+        num_heads=12,
+        mlp_dim=3072,
+        activation="gelu",
+        epsilon=1e-6,
+        dropout=0.0,
+        attention_dropout=0.0,
+        drop_path=0.0,
+        use_attention_bias=True,
+        use_class_token=True,
+        pooling="token",
+        use_pooler=False,
+        num_classes=1000,
+        class_names=None,
+        seed=None,
+        name=None,
+    ):
+        check_choice(POOLINGS, pooling=pooling)
+        check_rate(dropout=dropout, drop_path=drop_path)
+        if pooling == "token" and not use_class_token:
+            raise ValueError(
+                'pooling="token" reads the class token. Received: use_class_token='
+                'False. Pass pooling="average".'
+            )
+        if num_classes is not None:
+            count_classes(num_classes, class_names, "", ("",))
+            use_pooler = False
+        rows, columns = grid_of({"image_size": image_size, "patch_size": patch_size})
+        attention = None
+        if not use_attention_bias:
+            attention = MultiHeadSelfAttention(
+                num_heads,
+                key_dim_of(hidden_dim, num_heads, None, "ViT"),
+                use_bias=False,
+                use_output_bias=True,
+                dropout=attention_dropout,
+                seed=seed,
+                name="self_attention",
+            )
+        block = TransformerEncoderBlock(
+            num_heads,
+            mlp_dim,
+            activation=activation,
+            dropout=dropout,
+            attention_dropout=attention_dropout,
+            epsilon=epsilon,
+            attention=attention,
+            seed=seed,
+        )
+        encoder = TransformerEncoder(
+            block, num_layers, drop_path=drop_path, final_norm=False, name="encoder"
+        )
+        norm = keras.layers.LayerNormalization(epsilon=epsilon, name="norm")
+
+        sides = (image_size,) * 2 if isinstance(image_size, int) else image_size
+        images = keras.Input((*sides, num_channels), name="images")
+        patches = PatchEmbedding(hidden_dim, patch_size, name="patch_embedding")
+        x = patches(images)  # (B, N, D)
+        if use_class_token:
+            x = ClassToken(name="class_token")(x)  # (B, N + 1, D)
+        positions = PositionalEmbedding(
+            rows * columns + int(use_class_token), name="position_embedding"
+        )
+        x = keras.layers.Dropout(dropout, seed=seed, name="dropout")(positions(x))
+        x = encoder(x)
+        if pooling == "average":
+            pooled = norm(ops.mean(x[:, int(use_class_token) :], axis=1))  # (B, D)
+        else:
+            x = norm(x)
+            pooled = x[:, 0]  # (B, D)
+        if num_classes is None:
+            if use_pooler:
+                pooler = keras.layers.Dense(hidden_dim, "tanh", name="pooler")
+                pooled = pooler(pooled)
+            outputs = {"tokens": x, "pooled": pooled}
+        else:
+            outputs = keras.layers.Dense(num_classes, name="classifier")(pooled)
+        super().__init__(images, outputs, name=name)
+
+        self.encoder = encoder
+        self.image_size = tuple(sides)
+        self.class_names = class_names

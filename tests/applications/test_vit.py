@@ -1,0 +1,311 @@
+"""ViT against transformers: tiny random models of odd configurations."""
+
+import json
+
+import keras
+import numpy as np
+import pytest
+
+from helpers import to_numpy
+from keras_attention import applications
+from keras_attention.applications import ViT
+from keras_attention.checkpoints import named_weights
+from keras_attention.checkpoints import open_tensors
+from keras_attention.checkpoints import write_tensors
+from keras_attention.checkpoints.families.vit import cubic_weights
+from published import assert_close
+from published import run_reference
+from published import save_reference
+from published import state_of
+
+transformers = pytest.importorskip("transformers")
+
+RNG = np.random.default_rng(3)
+CONFIG = {
+    "image_size": [12, 20],
+    "patch_size": [4, 5],
+    "num_channels": 2,
+    "hidden_size": 12,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 3,
+    "intermediate_size": 20,
+    "hidden_act": "gelu_new",
+    "layer_norm_eps": 0.05,
+}
+
+
+def pictures(height=12, width=20, channels=2):
+    return RNG.normal(size=(3, height, width, channels)).astype("float32")
+
+
+def channels_first(images):
+    return np.ascontiguousarray(images.transpose(0, 3, 1, 2))
+
+
+@pytest.mark.parametrize("changes", [{}, {"qkv_bias": False, "hidden_act": "gelu"}])
+def test_the_logits_are_those_of_transformers(tmp_path, changes):
+    config = {**CONFIG, **changes, "num_labels": 4}
+    reference = save_reference("ViTForImageClassification", tmp_path, **config)
+    model = applications.from_preset(tmp_path)
+    assert type(model) is ViT
+    images = pictures()
+    expected = run_reference(reference, pixel_values=channels_first(images))
+    assert_close(to_numpy(model(images)), expected["logits"])
+
+
+def test_each_block_computes_what_that_of_transformers_does(tmp_path):
+    reference = save_reference("ViTModel", tmp_path, **CONFIG)
+    reference.config.output_hidden_states = True
+    reference.config.output_attentions = True
+    images = pictures()
+    expected = run_reference(reference, pixel_values=channels_first(images))
+    model = ViT.from_preset(tmp_path)
+    x = keras.Model(model.inputs[0], model.get_layer("dropout").output)(images)
+    for number, block in enumerate(model.encoder.blocks):
+        assert_close(to_numpy(x), expected["hidden_states"][number])
+        x, weights = block(x, return_attention_scores=True)
+        assert_close(to_numpy(weights), expected["attentions"][number])
+    found = to_numpy(model(images))
+    assert_close(found["tokens"], expected["last_hidden_state"])
+    assert_close(found["pooled"], expected["pooler_output"])
+
+
+@pytest.mark.once
+@pytest.mark.parametrize(
+    "name, changes",
+    [
+        ("ViTModel", {}),
+        ("ViTForImageClassification", {"num_labels": 4}),
+        ("ViTForImageClassification", {"qkv_bias": False, "num_labels": 3}),
+    ],
+)
+def test_what_is_saved_here_opens_there(tmp_path, name, changes):
+    reference = save_reference(name, tmp_path / "theirs", **{**CONFIG, **changes})
+    model = applications.from_preset(tmp_path / "theirs")
+    model.save_to_preset(tmp_path / "ours")
+    again, report = type(reference).from_pretrained(
+        tmp_path / "ours", output_loading_info=True
+    )
+    assert not any(report[key] for key in ("missing_keys", "unexpected_keys"))
+    theirs, ours = state_of(reference), state_of(again)
+    assert set(ours) == set(theirs)
+    for key, tensor in theirs.items():
+        np.testing.assert_array_equal(ours[key], tensor)
+    here = applications.from_preset(tmp_path / "ours")
+    assert {**here.get_config(), "name": ""} == {**model.get_config(), "name": ""}
+
+
+@pytest.mark.once
+def test_positions_are_stretched_as_transformers_stretches_them(tmp_path):
+    config = {**CONFIG, "image_size": 12, "patch_size": 4, "num_labels": 4}
+    reference = save_reference("ViTForImageClassification", tmp_path, **config)
+    model = ViT.from_preset(tmp_path, image_size=(20, 28))
+    images = pictures(20, 28)
+    expected = run_reference_resized(reference, channels_first(images))
+    assert_close(to_numpy(model(images)), expected)
+
+
+def run_reference_resized(reference, images):
+    import torch
+
+    with torch.no_grad():
+        images = torch.from_numpy(images)
+        return reference(images, interpolate_pos_encoding=True).logits.numpy()
+
+
+@pytest.mark.once
+def test_a_line_stays_a_line_where_it_is_stretched():
+    """Cubic splines keep what is linear, away from the ends."""
+    weights = cubic_weights(6, 12)
+    np.testing.assert_allclose(weights.sum(axis=1), 1)
+    np.testing.assert_allclose(cubic_weights(5, 5), np.eye(5))
+
+
+def as_timm(folder, **config):
+    """Rewrites a checkpoint of transformers as timm writes one."""
+    names = {
+        "vit.embeddings.cls_token": "cls_token",
+        "vit.embeddings.position_embeddings": "pos_embed",
+        "vit.embeddings.patch_embeddings.projection": "patch_embed.proj",
+        "vit.encoder.layer": "blocks",
+        "attention.output.dense": "attn.proj",
+        "layernorm_before": "norm1",
+        "layernorm_after": "norm2",
+        "intermediate.dense": "mlp.fc1",
+        "output.dense": "mlp.fc2",
+        "vit.layernorm": config.pop("norm", "norm"),
+        "classifier": "head",
+    }
+    with open_tensors(folder) as (_, tensors):
+        arrays = {name: tensor.read() for name, tensor in tensors.items()}
+    renamed = {}
+    for name, array in arrays.items():
+        for old, new in names.items():
+            name = name.replace(old, new)
+        if ".attention.attention.key" in name or ".attention.attention.val" in name:
+            continue
+        if ".attention.attention.query" in name:
+            parts = [name.replace("query", part) for part in ("query", "key", "value")]
+            parts = [p.replace("blocks", "vit.encoder.layer") for p in parts]
+            array = np.concatenate([arrays[part] for part in parts])
+            name = name.replace("attention.attention.query", "attn.qkv")
+        renamed[name] = array
+    write_tensors(folder, renamed)
+    (folder / "config.json").write_text(json.dumps(config))
+
+
+@pytest.mark.once
+def test_a_checkpoint_of_timm_is_read(tmp_path):
+    """timm is not asked: its names are written down here."""
+    config = {
+        **CONFIG,
+        "hidden_act": "gelu",
+        "layer_norm_eps": 1e-6,
+        "image_size": 12,
+        "patch_size": 4,
+        "num_channels": 3,
+        "intermediate_size": 24,
+        "num_labels": 4,
+    }
+    reference = save_reference("ViTForImageClassification", tmp_path, **config)
+    images = pictures(12, 12, 3)
+    expected = run_reference(reference, pixel_values=channels_first(images))["logits"]
+    published = {
+        "architecture": "vit_tiny_patch4_12.augreg_in21k",
+        "num_classes": 4,
+        "num_features": 12,
+        "global_pool": "token",
+        "model_args": {"embed_dim": 12, "depth": 2, "num_heads": 3, "mlp_ratio": 2},
+        "pretrained_cfg": {"input_size": [3, 12, 12]},
+    }
+    as_timm(tmp_path, **published)
+    model = applications.from_preset(tmp_path)
+    assert_close(to_numpy(model(images)), expected)
+    as_timm(tmp_path, **{**published, "architecture": "vit_tiny_r_s16_p8_12"})
+    with pytest.raises(ValueError, match="architecture 'vit_tiny_r_s16_p8_12' with gl"):
+        applications.from_preset(tmp_path)
+
+
+@pytest.mark.once
+def test_the_mean_of_the_patches_is_classified():
+    """Before the last norm, as in timm, and without the class token."""
+    model = ViT(**SMALL, pooling="average")
+    images = pictures(8, 12, 3)
+    tokens = keras.Model(model.inputs[0], model.get_layer("encoder").output)(images)
+    assert tokens.shape == (3, 7, 4)
+    means = to_numpy(tokens)[:, 1:].mean(axis=1)
+    logits = model.get_layer("classifier")(model.get_layer("norm")(means))
+    np.testing.assert_allclose(to_numpy(model(images)), to_numpy(logits), atol=1e-5)
+    assert "class_token/tokens" not in named_weights(
+        ViT(**SMALL, pooling="average", use_class_token=False)
+    )
+
+
+@pytest.mark.once
+def test_a_model_that_is_not_published_is_saved_in_our_own_layout(tmp_path):
+    model = ViT(**SMALL, pooling="average")
+    model.save_to_preset(tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    assert config["class_name"] == "keras_attention>ViT"
+    again = applications.from_preset(tmp_path)
+    for one, other in zip(model.get_weights(), again.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.once
+def test_a_model_without_a_head_and_pooler_comes_back(tmp_path):
+    model = ViT(**{**SMALL, "num_classes": None})
+    model.save_to_preset(tmp_path)
+    again = ViT.from_preset(tmp_path)
+    images = pictures(8, 12, 3)
+    np.testing.assert_array_equal(
+        to_numpy(again(images)["pooled"]), to_numpy(model(images)["pooled"])
+    )
+
+
+@pytest.mark.once
+def test_another_number_of_classes_drops_the_head(tmp_path):
+    model = ViT(**SMALL)
+    model.save_to_preset(tmp_path)
+    with pytest.raises(ValueError, match="classes must be|must be a positive integer"):
+        ViT.from_preset(tmp_path, num_classes=0)
+    other = ViT.from_preset(tmp_path, num_classes=9)
+    before, after = named_weights(model), named_weights(other)
+    assert after["classifier/kernel"].shape == (4, 9)
+    for name in before:
+        if not name.startswith("classifier/"):
+            np.testing.assert_array_equal(after[name], before[name])
+
+
+@pytest.mark.once
+@pytest.mark.parametrize(
+    "preset, size",
+    [
+        ("vit_tiny_patch16_224", 5_717_416),
+        ("vit_small_patch16_224", 22_050_664),
+        ("vit_base_patch16_224", 86_567_656),
+        ("vit_base_patch32_224", 88_224_232),
+        ("vit_large_patch16_224", 304_326_632),
+        ("vit_large_patch32_224", 306_535_400),
+        ("vit_huge_patch14_224", 632_045_800),
+    ],
+)
+def test_the_presets_have_the_published_sizes(preset, size):
+    """Counted with one block, whose like the others are."""
+    entry = {k: v for k, v in ViT.presets_table[preset].items() if k != "description"}
+    num_layers = entry.pop("num_layers")
+    model = ViT(num_layers=1, **entry)
+    block = sum(int(np.prod(w.shape)) for w in model.encoder.blocks[0].weights)
+    assert model.count_params() + (num_layers - 1) * block == size
+
+
+SMALL = {
+    "image_size": (8, 12),
+    "patch_size": 4,
+    "hidden_dim": 4,
+    "num_layers": 2,
+    "num_heads": 2,
+    "mlp_dim": 6,
+    "num_classes": 5,
+}
+
+
+def test_one_step_of_training_moves_every_weight():
+    model = ViT(**SMALL, dropout=0.2, attention_dropout=0.1, drop_path=0.1, seed=1)
+    model.compile("adam", "mse")
+    before = model.get_weights()
+    model.fit(pictures(8, 12, 3), np.ones((3, 5)), epochs=1, verbose=0)
+    moved = [(a != b).any() for a, b in zip(before, model.get_weights(), strict=True)]
+    assert all(moved)
+
+
+@pytest.mark.once
+def test_every_argument_survives_a_keras_file(tmp_path):
+    arguments = {
+        **SMALL,
+        "num_channels": 1,
+        "activation": "relu",
+        "epsilon": 0.1,
+        "dropout": 0.2,
+        "attention_dropout": 0.3,
+        "drop_path": 0.1,
+        "use_attention_bias": False,
+        "use_class_token": False,
+        "pooling": "average",
+        "use_pooler": True,
+        "class_names": ["v", "w", "x", "y", "z"],
+        "seed": 2,
+        "name": "mine",
+    }
+    model = ViT(**arguments)
+    model.save(tmp_path / "model.keras")
+    again = keras.models.load_model(tmp_path / "model.keras")
+    assert again.get_config() == model.get_config()
+    for one, other in zip(model.get_weights(), again.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.once
+def test_arguments_that_contradict_each_other_are_told():
+    with pytest.raises(ValueError, match='reads the class token.*Pass pooling="aver'):
+        ViT(**SMALL, use_class_token=False)
