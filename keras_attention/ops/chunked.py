@@ -44,7 +44,7 @@ TILE = 512
 TILE_OF_WINDOW = 256
 # Beyond so many weights it is better to compute them tile by tile, on a CPU: JAX is
 # faster then, the others need less memory at about the same speed.
-MOST_WEIGHTS = {"jax": 2**22, "tensorflow": 2**26, "torch": 2**24}
+MOST_WEIGHTS = {"jax": 2**21, "tensorflow": 2**26, "torch": 2**24}
 MOST_WEIGHTS_OF_GPU = 2**28
 NEEDS_ALL_WEIGHTS = ("return_attention_scores", "score", "change_weights")
 

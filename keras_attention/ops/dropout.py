@@ -9,6 +9,10 @@ every backend. It also costs a fraction of a random generator's time.
 import keras
 from keras import ops
 
+# Those of the hash lowbias32 (C. Wellons, Prospecting for Hash Functions, 2018), which
+# flips each bit of the result with nearly one half; the second as a signed integer.
+FACTORS = (0x7FEB352D, 0x846CA68B - 2**32)
+
 
 def draw_seed(seed):
     """Draws the seed of one call.
@@ -49,21 +53,22 @@ def keep_factors(seed, rate, rows, columns, dtype="float32"):
     """
     rows = _mix(ops.add(_mix(ops.cast(rows, "int32")), seed))
     columns = _mix(ops.bitwise_xor(ops.cast(columns, "int32"), 0x5BD1E995))
+    # Both are mixed well: their sum needs but a part of it, since only its high bits
+    # count.
+    bits = ops.multiply(ops.add(rows, columns), FACTORS[0])
+    bits = ops.bitwise_xor(bits, _shift_right(bits, 15))
+    bits = ops.multiply(bits, FACTORS[1])
     threshold = round(rate * 2**32) - 2**31
-    kept = ops.greater_equal(_mix(ops.add(rows, columns)), threshold)
+    kept = ops.greater_equal(bits, threshold)
     return ops.cast(kept, dtype) * ops.cast(1 / (1 - rate), dtype)
 
 
 def _mix(bits):
-    """Maps each of the 2^32 integers to another, close ones far apart.
-
-    The multipliers are those of the hash lowbias32 (C. Wellons, Prospecting for Hash
-    Functions, 2018), which flips each bit of the result with nearly one half.
-    """
+    """Maps each of the 2^32 integers to another, close ones far apart."""
     bits = ops.bitwise_xor(bits, _shift_right(bits, 16))
-    bits = ops.multiply(bits, 0x7FEB352D)
+    bits = ops.multiply(bits, FACTORS[0])
     bits = ops.bitwise_xor(bits, _shift_right(bits, 15))
-    bits = ops.multiply(bits, 0x846CA68B - 2**32)  # as a signed integer
+    bits = ops.multiply(bits, FACTORS[1])
     return ops.bitwise_xor(bits, _shift_right(bits, 16))
 
 
