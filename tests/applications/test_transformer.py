@@ -149,7 +149,7 @@ def test_tables_of_tokens_are_shared_or_not(share, tie):
 
 
 def test_it_learns_to_reverse_sequences(rng):
-    """Three digits, written backwards: most of 100 new ones, by chance none, are right."""
+    """Three digits, written backwards: most of 100 new ones are right."""
 
     def batch(count):
         digits = rng.integers(4, 11, (count, 3))
@@ -207,11 +207,16 @@ def test_all_of_its_attention_can_be_seen(model):
 
 
 def peaked(**options):
-    """A model that is sure of what it writes, as trained ones are."""
-    keras.utils.set_random_seed(2)
+    """A model that is sure of what it writes, the same on each backend."""
     model = Transformer(**{**TINY, **options}, use_output_bias=True)
+    rng = np.random.default_rng(2)
+    for weight in model.trainable_weights:
+        if len(weight.shape) == 2:
+            weight.assign(rng.normal(scale=0.4, size=weight.shape))
     tokens = model.get_layer("token_embedding").embeddings
     tokens.assign(3.0 * tokens)
+    # The end is rare.
+    model.get_layer("output_bias").bias.assign([0, 0, -4.0, *[0] * 8])
     return model
 
 
@@ -293,6 +298,7 @@ def test_it_translates_with_what_it_has_learned_since():
     assert after.tolist() == [[10, 10, 10]] * 2
 
 
+@pytest.mark.slow
 def test_it_trains_in_mixed_precision():
     model = Transformer(**TINY, dtype="mixed_bfloat16", seed=3)
     model.compile("adam", TokenCrossentropy())

@@ -82,6 +82,14 @@ MODELS = {
     ),
 }
 by_name = pytest.mark.parametrize("name", MODELS)
+# What is compiled for each: two of them, and all in the slow tests.
+by_name_in_time = pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=pytest.mark.slow) if "_" in name else name
+        for name in MODELS
+    ],
+)
 
 
 @pytest.fixture(scope="module")
@@ -145,7 +153,7 @@ def close(found, expected):
     np.testing.assert_allclose(found, expected, atol=5e-5, rtol=1e-4)
 
 
-@by_name
+@by_name_in_time
 def test_it_computes_what_transformers_computes(name, references, rng):
     """Logits, states of the encoder, and the weights of each attention layer."""
     reference, folder = references(name)
@@ -175,6 +183,7 @@ def test_it_computes_what_transformers_computes(name, references, rng):
             close(maps[f"decoder/block_{i}/{kind}"].weights, weights.numpy())
 
 
+@pytest.mark.slow
 def test_padding_may_stand_anywhere_in_a_source_of_fairseq(references, rng):
     reference, folder = references("fsmt")
     sources, targets, _ = example("fsmt", rng)
@@ -186,8 +195,8 @@ def test_padding_may_stand_anywhere_in_a_source_of_fairseq(references, rng):
     close(found, expected.logits.numpy())
 
 
-@pytest.mark.parametrize("beam_width", [1, 4])
-@by_name
+@pytest.mark.parametrize("beam_width", [pytest.param(1, marks=pytest.mark.slow), 4])
+@by_name_in_time
 def test_it_writes_what_transformers_writes(name, beam_width, references, rng):
     """Compared by log p, where both searches compare the same."""
     reference, folder = references(name)
@@ -213,6 +222,7 @@ def test_it_writes_what_transformers_writes(name, beam_width, references, rng):
         assert np.isin(mine[len(theirs) :], ends).all()
 
 
+@pytest.mark.once
 @by_name
 def test_transformers_opens_what_is_written(name, references, rng, tmp_path):
     """And the tensors are the same, bit by bit."""
