@@ -24,6 +24,7 @@ TEXT_FILES = (
     "special_tokens_map.json",
     "spiece.model",
     "target.spm",
+    "target_vocab.json",
     "tokenizer.json",
     "tokenizer_config.json",
     "vocab.json",
