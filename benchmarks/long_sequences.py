@@ -4,10 +4,10 @@
 
 A self-attention layer (one sequence, width 256, four heads of 64), causal and not, from
 1,024 to 16,384 tokens: ours, Keras's, and the function of the framework alone; then a
-training step of ours at 65,536. Each figure comes from a process of its own. Memory is how far the first call lifts the most
-that the process holds, on a GPU the most that the framework holds; seconds are those of
-later calls. The slope says how memory grows over a contender's four longest sequences:
-1 with the length, 2 with its square. TIME
+training step of ours at 65,536. Each figure comes from a process of its own. Memory is
+how far the first call lifts the most that the process holds, on a GPU the most that the
+framework holds; seconds are those of later calls. The slope says how memory grows over
+a contender's four longest sequences: 1 with the length, 2 with its square. TIME
 """
 
 import json

@@ -104,7 +104,9 @@ def test_sinusoids_may_begin_later_and_have_another_base():
     angles = np.array([[2.0, 0.2], [3.0, 0.3]])
     expected = np.concatenate([np.sin(angles), np.cos(angles)], axis=1)
     close(layer(np.zeros((1, 2, 4), "float32"))[0], expected)
-    close(layer(np.zeros((1, 1, 4), "float32"), positions=np.array([1]))[0], expected[1:])
+    close(
+        layer(np.zeros((1, 1, 4), "float32"), positions=np.array([1]))[0], expected[1:]
+    )
 
 
 def test_tokens_take_positions_that_are_passed():
