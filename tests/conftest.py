@@ -43,6 +43,27 @@ def pytest_report_header(config):
     return f"keras {keras.__version__}, backend {keras.backend.backend()}"
 
 
+# Layers that loop over tokens, which JAX and TensorFlow compile slowly.
+LOOPS = {"BahdanauDecoder", "LSTMN", "LuongDecoder", "RNNDecoder", "RNNEncoder"}
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """Where shapes are compiled, what compiles much is slow.
+
+    Of layers with loops, only that they can be compiled is then asked of each backend,
+    and what their own test files ask.
+    """
+    if keras.backend.backend() == "torch":
+        return
+    for item in items:
+        row = getattr(item, "callspec", None) and item.callspec.params.get("row")
+        has_loop = row is not None and row.cls.__name__ in LOOPS
+        is_compiled = item.path.stem == "test_conformance_compiled"
+        if item.get_closest_marker("compiles_much") or (has_loop and not is_compiled):
+            item.add_marker(pytest.mark.slow)
+
+
 @pytest.fixture(autouse=True)
 def fresh_state():
     """Each test draws the same numbers, and leaves no global setting behind."""

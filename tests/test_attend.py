@@ -74,6 +74,7 @@ def patch_model(num_class_tokens):
 
 
 @pytest.mark.parametrize("prefix", [0, 1])
+@pytest.mark.compiles_much
 def test_a_model_over_patches_shows_them(capsys, tmp_path, picture, prefix):
     model, page = patch_model(prefix), tmp_path / "page.html"
     model.save(tmp_path / "model.keras")
@@ -114,6 +115,7 @@ def test_a_captioner_shows_its_words(capsys, tmp_path, picture):
 
 
 @pytest.mark.parametrize("max_length", [None, 6])
+@pytest.mark.compiles_much
 def test_a_model_with_a_tokenizer_shows_its_heads(capsys, tmp_path, max_length):
     """By the words that it reads, with the padding where its length is fixed."""
     model = TextReader(words=["red", "dog"], max_length=max_length, name="reader")

@@ -12,7 +12,7 @@ from helpers import BACKEND
 from helpers import ROOT
 
 FOLDER = ROOT / "benchmarks"
-# Those that start processes of their own; on other backends than JAX all of them.
+# Those that start processes of their own.
 SLOW = ("import_time", "long_sequences")
 SCRIPTS = sorted(
     path.stem
@@ -35,11 +35,9 @@ def test_there_are_benchmarks():
 
 @pytest.mark.parametrize(
     "name",
-    [
-        pytest.param(s, marks=[pytest.mark.slow] * (s in SLOW or BACKEND != "jax"))
-        for s in SCRIPTS
-    ],
+    [pytest.param(s, marks=[pytest.mark.slow] * (s in SLOW)) for s in SCRIPTS],
 )
+@pytest.mark.compiles_much
 def test_it_runs(name, load, tmp_path, capsys, monkeypatch):
     """With toy shapes, one round each, and without KerasHub, which imports slowly."""
     monkeypatch.setitem(sys.modules, "keras_hub", None)

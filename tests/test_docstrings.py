@@ -21,7 +21,14 @@ FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 GIVEN = {"keras": keras, "keras_attention": keras_attention, "np": np}
 
 
-@pytest.mark.parametrize("name", modules())
+def param(name):
+    """The examples of whole models compile much."""
+    package = f"{name}.".split(".")[1]
+    is_large = package in ("applications", "generation", "visualization")
+    return pytest.param(name, marks=[pytest.mark.compiles_much] * is_large)
+
+
+@pytest.mark.parametrize("name", map(param, modules()))
 def test_the_examples_run(name, monkeypatch, tmp_path):
     """Files that an example writes go to a folder of the test."""
     monkeypatch.chdir(tmp_path)

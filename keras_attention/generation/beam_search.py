@@ -60,13 +60,14 @@ def beam_search(
 
     >>> def step(token_ids, state):
     ...     logits = np.log([[[1e-9, 1e-9, 0.5, 0.3, 0.2]]]).astype("float32")
-    ...     return ops.broadcast_to(logits, (1, 3, 5)), state, None
+    ...     return keras.ops.broadcast_to(logits, (1, 3, 5)), state, None
     >>> token_ids, log_probabilities, _ = beam_search(
     ...     step, np.zeros((1, 1)), beam_width=3, max_length=1, start_id=1, end_id=2
     ... )
-    >>> ops.convert_to_numpy(token_ids)[0].tolist()
+    >>> keras.ops.convert_to_numpy(token_ids)[0].tolist()
     [[2, 0], [3, 2], [4, 2]]
-    >>> np.exp(ops.convert_to_numpy(log_probabilities).astype(float)).round(3).tolist()
+    >>> found = keras.ops.convert_to_numpy(log_probabilities).astype(float)
+    >>> np.exp(found).round(3).tolist()
     [[0.5, 0.15, 0.1]]
     """
     check_search(beam_width, max_length, length_penalty)

@@ -230,6 +230,7 @@ SMALL = {
 }
 
 
+@pytest.mark.compiles_much
 def test_one_step_of_training_moves_every_weight():
     model = BERT(**SMALL, head="pretraining", dropout=0.2, seed=1)
     model.compile("adam", {"masked_language_model": "mse", "next_sentence": "mse"})

@@ -133,6 +133,7 @@ def test_it_trains_in_mixed_precision(captioner, policy, data):
     assert {w.dtype for w in model.trainable_weights} == {"float32"}
 
 
+@pytest.mark.compiles_much
 def test_the_penalty_is_added_in_training_only(data):
     """Nothing but the penalty tells the losses of the two models apart."""
     losses, evaluations = [], []
@@ -148,6 +149,7 @@ def test_the_penalty_is_added_in_training_only(data):
 
 
 @both
+@pytest.mark.compiles_much
 def test_captions_come_with_their_probability(captioner, data):
     """It is the probability that the model gives to the caption and its end."""
     model = make(captioner)
@@ -208,6 +210,7 @@ def test_captioning_changes_nothing_in_the_model(captioner, data):
     assert [layer.name for layer in model.layers] == layers
 
 
+@pytest.mark.compiles_much
 def test_the_batch_size_changes_no_caption(data):
     model = make(ShowAttendTell)
     images = data[0]["images"]
@@ -371,6 +374,7 @@ def test_a_folder_with_other_words_is_refused(tmp_path):
 
 
 @both
+@pytest.mark.compiles_much
 def test_it_comes_back_in_a_fresh_process_with_every_argument_changed(
     captioner, data, tmp_path
 ):
@@ -412,6 +416,7 @@ def test_it_comes_back_in_a_fresh_process_with_every_argument_changed(
     assert config == json.loads(json.dumps(model.get_config()))
 
 
+@pytest.mark.compiles_much
 def test_trained_weights_of_an_encoder_are_not_fetched_again():
     """They are saved with the model, so a loaded model asks for none."""
     model = make(RNNCaptioner, encoder="MobileNetV2", image_size=32)
@@ -438,6 +443,7 @@ def test_a_named_encoder_can_be_kept_as_it_is(captioner, rng):
 
 
 @one_of_them
+@pytest.mark.compiles_much
 def test_an_encoder_of_ones_own(captioner, data, tmp_path):
     own = keras.Sequential(
         [

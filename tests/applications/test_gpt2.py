@@ -306,6 +306,7 @@ def test_classes_without_a_classifier_are_told():
         GPT2(**SMALL, head="classification", num_classes=3, class_names=["a", "b"])
 
 
+@pytest.mark.compiles_much
 def test_one_step_of_training_moves_every_weight():
     model = GPT2(**SMALL, max_length=8, dropout=0.2, embedding_dropout=0.1, seed=1)
     model.compile("adam", "mse")

@@ -13,6 +13,7 @@ SIZES = {"vocabulary_size": 7, "hidden_dim": 12, "word_dim": 5}
 TEXTS = np.array([[1, 5, 4, 5, 2], [1, 6, 4, 6, 2]], "int32")
 
 
+@pytest.mark.compiles_much
 def test_it_learns_texts_by_heart_and_comes_back_from_a_folder(tmp_path):
     model = LSTMNLanguageModel(**SIZES, num_layers=2)
     model.compile(keras.optimizers.Adam(0.03), TokenCrossentropy())

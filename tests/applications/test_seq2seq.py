@@ -46,6 +46,7 @@ def train(model, inputs, targets, epochs=1):
 
 
 @both
+@pytest.mark.compiles_much
 def test_it_learns_words_by_heart_and_translates_them(translator, data):
     """Also with its probability, which is that of the teacher-forced pass."""
     model = make(translator, hidden_dim=16)
@@ -62,6 +63,7 @@ def test_it_learns_words_by_heart_and_translates_them(translator, data):
     np.testing.assert_allclose(log_p, expected, atol=1e-4)
 
 
+@pytest.mark.compiles_much
 def test_translations_come_with_their_attention(data):
     """T is that of the longest translation, S that of the source, padding at zero."""
     model = make(AttentionSeq2Seq, dropout=0.1, seed=1)
@@ -111,6 +113,7 @@ def test_padding_of_the_source_changes_nothing(translator, data):
 
 
 @both
+@pytest.mark.compiles_much
 def test_translating_changes_nothing_in_the_model(translator, data):
     model = make(translator)
     config = model.get_config()
@@ -122,6 +125,7 @@ def test_translating_changes_nothing_in_the_model(translator, data):
 
 
 @both
+@pytest.mark.compiles_much
 def test_a_folder_holds_the_model_and_its_words(translator, data, tmp_path):
     model = make(translator)
     model.save_to_preset(tmp_path / "folder")
@@ -146,6 +150,7 @@ def test_a_folder_with_other_words_is_refused(tmp_path):
         from_preset(tmp_path)
 
 
+@pytest.mark.compiles_much
 def test_they_come_back_in_a_fresh_process_with_every_argument_changed(data, tmp_path):
     shared = {"dropout": 0.1, "seed": 5, "name": "mine"}
     models = {

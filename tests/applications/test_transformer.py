@@ -138,6 +138,7 @@ def test_the_order_of_the_source_matters(model):
 
 @pytest.mark.parametrize("tie", [True, False])
 @pytest.mark.parametrize("share", [True, False])
+@pytest.mark.compiles_much
 def test_tables_of_tokens_are_shared_or_not(share, tie):
     """One table is 11 x 8; the bias of the output has 11 numbers."""
     model = Transformer(
@@ -148,6 +149,7 @@ def test_tables_of_tokens_are_shared_or_not(share, tie):
     assert sum(w.value.shape == (11,) for w in tables) == 1
 
 
+@pytest.mark.compiles_much
 def test_it_learns_to_reverse_sequences(rng):
     """Three digits, written backwards: most of 100 new ones are right."""
 
@@ -169,6 +171,7 @@ def test_it_learns_to_reverse_sequences(rng):
     assert (found == targets).all(axis=1).mean() > 0.8
 
 
+@pytest.mark.compiles_much
 def test_it_is_the_same_after_saving(tmp_path):
     assert set(UNUSUAL) | {"name", "dtype"} == set(Transformer(**TINY)._arguments)
     model = Transformer(**UNUSUAL, name="unusual")
@@ -260,6 +263,7 @@ def test_a_translation_has_the_probability_and_the_attention_of_a_full_pass(beam
     np.testing.assert_array_equal(again, found)
 
 
+@pytest.mark.compiles_much
 def test_greedy_search_takes_the_most_probable_token_each_time():
     model = peaked(norm_order="pre")
     (found,) = model.translate(SOURCES[:1], beam_width=1, max_length=5)
@@ -273,6 +277,7 @@ def test_greedy_search_takes_the_most_probable_token_each_time():
     assert found[: len(token_ids) - 1].tolist() == token_ids[1:]
 
 
+@pytest.mark.compiles_much
 def test_sentences_are_translated_into_sentences():
     vocabulary = Vocabulary(["one", "two", "three"])
     model = Transformer(
@@ -288,6 +293,7 @@ def test_sentences_are_translated_into_sentences():
     assert model.translate(vocabulary.encode(sentences), max_length=4) == found
 
 
+@pytest.mark.compiles_much
 def test_it_translates_with_what_it_has_learned_since():
     """A search that was compiled sees the weights of today."""
     model = peaked()

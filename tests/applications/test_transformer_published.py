@@ -197,6 +197,7 @@ def test_padding_may_stand_anywhere_in_a_source_of_fairseq(references, rng):
 
 @pytest.mark.parametrize("beam_width", [pytest.param(1, marks=pytest.mark.slow), 4])
 @by_name_in_time
+@pytest.mark.compiles_much
 def test_it_writes_what_transformers_writes(name, beam_width, references, rng):
     """Compared by log p, where both searches compare the same."""
     reference, folder = references(name)
@@ -307,6 +308,7 @@ def test_a_text_has_the_ids_that_transformers_gives_it(marian_folder):
     assert again == target and again != source
 
 
+@pytest.mark.compiles_much
 def test_texts_are_translated_and_saved_with_their_tokenizers(marian_folder, tmp_path):
     model = from_preset(marian_folder)
     found = model.translate(TEXTS[:2], beam_width=2, max_length=5)

@@ -270,6 +270,7 @@ SMALL = {
 }
 
 
+@pytest.mark.compiles_much
 def test_one_step_of_training_moves_every_weight():
     model = ViT(**SMALL, dropout=0.2, attention_dropout=0.1, drop_path=0.1, seed=1)
     model.compile("adam", "mse")

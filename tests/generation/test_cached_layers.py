@@ -120,6 +120,7 @@ def test_padding_in_front_is_not_read(rng):
     np.testing.assert_allclose(np.concatenate(found, 1)[:, 2:], whole, atol=1e-5)
 
 
+@pytest.mark.compiles_much
 def test_neighbours_may_read_the_same_sequence_of_the_encoder(rng):
     """Four rows of the decoder on two of the encoder: rows 0 and 1 read the first."""
     block = TransformerDecoderBlock(4, 32)
@@ -143,6 +144,7 @@ def test_neighbours_may_read_the_same_sequence_of_the_encoder(rng):
     np.testing.assert_allclose(to_numpy(read), to_numpy(weights), atol=1e-5)
 
 
+@pytest.mark.compiles_much
 def test_another_width_of_heads_and_values_between_sequences(rng):
     layer = MultiHeadAttention(4, 3, value_dim=5, num_key_value_heads=2, output_dim=6)
     query = rng.normal(size=(B, T, D)).astype("float32")

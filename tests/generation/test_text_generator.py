@@ -67,6 +67,7 @@ def test_prompts_of_different_lengths_go_on_as_each_alone(model):
     check(model)
 
 
+@pytest.mark.compiles_much
 def test_rotary_positions_groups_of_heads_and_windows():
     attention = MultiHeadSelfAttention(
         4, 4, num_key_value_heads=2, rotary_embedding=RotaryEmbedding(), window=4
@@ -77,6 +78,7 @@ def test_rotary_positions_groups_of_heads_and_windows():
     check(TinyGPT(block=block, num_layers=1, end_id=None))
 
 
+@pytest.mark.compiles_much
 def test_sinusoidal_positions_and_a_bias_of_positions():
     model = TinyGPT(
         num_layers=1, kind="sinusoidal", position_bias=AlibiBias(2), end_id=None
@@ -114,6 +116,7 @@ def test_a_new_length_compiles_only_in_a_new_bucket():
     assert counts == ([1] * 5 if BACKEND == "torch" else [2, 2, 2, 3, 3])
 
 
+@pytest.mark.compiles_much
 def test_enough_beams_find_the_best_of_all_texts(model):
     """Two tokens of eleven: 121 texts, all of them scored by the whole model."""
     found, found_log_p = model.generate(

@@ -23,6 +23,7 @@ def test_each_stage_halves_the_grid(images, filters, expected):
     assert to_numpy(encoder(images)).shape == (2, *expected)
 
 
+@pytest.mark.compiles_much
 def test_a_named_encoder_prepares_its_pictures(images):
     """Inside is what `preprocess_input` does outside."""
     encoder = grid_encoder("MobileNetV2", image_size=(32, 48))

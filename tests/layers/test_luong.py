@@ -53,6 +53,7 @@ def luong(w, score, alignment, window, query, keys, t):
 
 
 @pytest.mark.parametrize(("score", "alignment"), COMBINATIONS)
+@pytest.mark.compiles_much
 def test_attention_equals_the_equations(score, alignment, rng):
     layer = LuongAttention(score, alignment, window=2)
     query = rng.normal(size=(2, 4, 6)).astype("float32")
@@ -152,6 +153,7 @@ def test_the_decoder_equals_the_equations():
         {"score": "concat", "alignment": "predictive"},
     ],
 )
+@pytest.mark.compiles_much
 def test_writing_token_by_token_equals_reading_the_whole(options):
     decoder = make(**options)
     source = start(decoder)

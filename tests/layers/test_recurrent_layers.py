@@ -183,6 +183,7 @@ def test_writing_token_by_token_equals_reading_the_whole(name):
 
 
 @by_name
+@pytest.mark.compiles_much
 def test_two_sequences_of_a_source_are_written_side_by_side(name):
     """K beams give what each of them gives alone."""
     decoder, source = start(name)
@@ -198,6 +199,7 @@ def test_two_sequences_of_a_source_are_written_side_by_side(name):
 
 
 @by_name
+@pytest.mark.compiles_much
 def test_a_token_changes_nothing_before_it(name):
     decoder, source = start(name)
     other = TARGET.copy()

@@ -116,6 +116,7 @@ def test_fused_equals_explicit_forward_and_backward(
 @pytest.mark.parametrize(
     "mask_axes, bias_axes", list(zip(MASK_AXES, BIAS_AXES, strict=True))
 )
+@pytest.mark.compiles_much
 def test_fused_takes_every_form_of_mask_and_bias(mask_axes, bias_axes, value_dim, rng):
     inputs = tensors(rng, query_length=5, num_key_heads=2)
     inputs[2] = rng.normal(size=(*inputs[1].shape[:3], value_dim)).astype("float32")

@@ -70,6 +70,7 @@ def test_rollout_of_a_model_sums_to_one_for_each_sequence(rng):
     assert not np.allclose(found[0], found[1])
 
 
+@pytest.mark.compiles_much
 def test_relevance_follows_its_equation(rng):
     """R = (I + relu(A_2 dA_2)) (I + relu(A_1 dA_1)), dA by finite differences."""
     model, x = model_of(), rng.normal(size=(1, 5, 8)).astype("float32")
@@ -131,6 +132,7 @@ def test_outputs_that_are_no_classes_need_a_function(rng):
     assert relevance(model, x, target=lambda y: y[:, 0, 0]).shape == (2, 5, 5)
 
 
+@pytest.mark.compiles_much
 def test_what_the_encoder_s_tokens_contribute_to_the_decoder_s(rng):
     source, target = keras.Input((7, 8)), keras.Input((4, 8))
     encoder = layers.TransformerEncoder(layers.TransformerEncoderBlock(2, 16), 2)

@@ -39,6 +39,7 @@ def of_keras(dropout=0.0):
 
 
 @pytest.mark.parametrize("dropout", [0.0, 0.3])
+@pytest.mark.compiles_much
 def test_weights_are_those_that_the_layers_of_keras_return(tokens, rng, dropout):
     model = of_keras(dropout)
     memory = rng.normal(size=(B, S, D)).astype("float32")
@@ -117,6 +118,7 @@ def test_outputs_are_those_of_the_model_with_scores_asked_for_or_not(tokens):
     np.testing.assert_allclose(captured, expected[1], atol=1e-6)
 
 
+@pytest.mark.compiles_much
 def test_relevance_of_layers_of_keras_follows_its_equation(tokens):
     """R = I + mean_heads(relu(A * dA)), where the answer is what token 0 gets."""
     x = keras.Input((None, D))
@@ -236,6 +238,7 @@ def encoder_with_head():
     return keras.Model(x, keras.layers.Dense(3)(y))
 
 
+@pytest.mark.compiles_much
 def test_a_model_that_recomputes_is_captured_all_the_same(tokens):
     """`keras.RematScope` forgets what a layer computes; not while it is watched."""
     model = encoder_with_head()
