@@ -43,10 +43,6 @@ def pytest_report_header(config):
     return f"keras {keras.__version__}, backend {keras.backend.backend()}"
 
 
-# Layers that loop over tokens, which JAX and TensorFlow compile slowly.
-LOOPS = {"BahdanauDecoder", "LSTMN", "LuongDecoder", "RNNDecoder", "RNNEncoder"}
-
-
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
     """Where shapes are compiled, what compiles much is slow.
@@ -58,7 +54,7 @@ def pytest_collection_modifyitems(items):
         return
     for item in items:
         row = getattr(item, "callspec", None) and item.callspec.params.get("row")
-        has_loop = row is not None and row.cls.__name__ in LOOPS
+        has_loop = getattr(row, "has_loop", False)
         is_compiled = item.path.stem == "test_conformance_compiled"
         if item.get_closest_marker("compiles_much") or (has_loop and not is_compiled):
             item.add_marker(pytest.mark.slow)

@@ -140,7 +140,7 @@ class LSTMN(BaseLayer):
     def call(self, inputs, mask=None, return_attention_scores=False):
         x = ops.cast(inputs, self.compute_dtype)
         length = ops.shape(x)[1]
-        places = ops.arange(length)
+        places = ops.arange(length, dtype="int32")
         if mask is None:
             mask = ops.ones_like(x[:, :, 0], dtype="bool")  # (B, T)
         zeros = ops.zeros_like(x[:, :, :1])  # (B, T, 1)

@@ -149,11 +149,11 @@ class LuongAttention(SingleHeadAttention):
 
     def distances(self, query, num_keys, length, positions):
         """How far each key is from p_t: `(B, T, S)`, in float32."""
-        keys = ops.cast(ops.arange(length), "float32")
+        keys = ops.arange(length, dtype="float32")
         if self.alignment == "predictive":
             return keys + 1 - self.predict_positions(query, num_keys)[:, :, None]
         if positions is None:
-            positions = ops.arange(ops.shape(query)[1])[None]  # (1, T)
+            positions = ops.arange(ops.shape(query)[1], dtype="int32")[None]  # (1, T)
         return keys - ops.cast(positions, "float32")[:, :, None]
 
     def call(

@@ -155,7 +155,7 @@ class PositionalEmbedding(BaseLayer):
             if isinstance(positions, int):
                 positions = np.arange(positions)
             elif len(positions.shape) == 0:  # known at run time only
-                positions = ops.arange(positions)
+                positions = ops.arange(positions, dtype="int32")
             positions = positions + self.offset
         return sinusoidal_positions(
             positions, width, layout=self.layout, base=self.base

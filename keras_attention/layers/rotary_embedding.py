@@ -77,7 +77,7 @@ class RotaryEmbedding(BaseLayer):
         elif positions is None:
             length = ops.shape(inputs)[1]
             if not isinstance(length, int):  # known at run time
-                length = ops.arange(length)
+                length = ops.arange(length, dtype="int32")
         waves = rotary_angles(
             length,
             self.rotary_dim or inputs.shape[-1],

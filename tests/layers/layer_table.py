@@ -26,6 +26,10 @@ N, K, H, Hv, D, E, M, V = (SIZES[x] for x in ("N", "K", "H", "Hv", "D", "E", "M"
 UNKNOWN = ("B", "T", "S")
 
 
+# Layers that go from token to token, which takes long to compile.
+LOOPS = ("BahdanauDecoder", "LSTMN", "LuongDecoder", "RNNDecoder", "RNNEncoder")
+
+
 @dataclasses.dataclass(frozen=True)
 class Row:
     """One way to make and to call a layer.
@@ -55,6 +59,10 @@ class Row:
     @property
     def cls(self):
         return getattr(layers, self.name.partition("/")[0])
+
+    @property
+    def has_loop(self):
+        return self.cls.__name__ in LOOPS
 
     def make(self, **kwargs):
         """A new layer; `kwargs` are added to the row's arguments."""

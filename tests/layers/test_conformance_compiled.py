@@ -6,6 +6,7 @@ import pytest
 
 from helpers import BACKEND
 from helpers import to_numpy
+from layers.layer_table import LOOPS
 from layers.layer_table import randomize
 from layers.layer_table import ROWS
 
@@ -35,12 +36,16 @@ def same(found, expected):
         np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5)
 
 
-# On torch each step of these is traced by itself, which takes 4 to 30 seconds.
-LOOPS = ("BahdanauDecoder", "LSTMN", "LuongDecoder", "RNNDecoder", "RNNEncoder")
+# On torch each step of a loop is traced by itself, and each option of each block of a
+# stack, which takes 4 to 50 seconds.
+SLOW_ON_TORCH = (*LOOPS, "AttentionCaptionDecoder")
+SLOW_ROWS_ON_TORCH = ("TransformerDecoder/full", "TransformerEncoder/full")
 
 
 def param(row):
-    is_slow = BACKEND == "torch" and row.cls.__name__ in LOOPS
+    is_slow = BACKEND == "torch" and (
+        row.cls.__name__ in SLOW_ON_TORCH or row.name in SLOW_ROWS_ON_TORCH
+    )
     return pytest.param(row, id=row.name, marks=pytest.mark.slow if is_slow else ())
 
 
