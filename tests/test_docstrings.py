@@ -28,7 +28,7 @@ def param(name):
     return pytest.param(name, marks=[pytest.mark.compiles_much] * is_large)
 
 
-@pytest.mark.parametrize("name", map(param, modules()))
+@pytest.mark.parametrize("name", [param(name) for name in modules()])
 def test_the_examples_run(name, monkeypatch, tmp_path):
     """Files that an example writes go to a folder of the test."""
     monkeypatch.chdir(tmp_path)
