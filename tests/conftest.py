@@ -45,18 +45,16 @@ def pytest_report_header(config):
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
-    """Where shapes are compiled, what compiles much is slow.
-
-    Of layers with loops, only that they can be compiled is then asked of each backend,
-    and what their own test files ask.
-    """
+    """Where shapes are compiled, what compiles much is slow."""
     if keras.backend.backend() == "torch":
         return
     for item in items:
+        # A row of the table of layers; that it can be compiled is always asked.
         row = getattr(item, "callspec", None) and item.callspec.params.get("row")
-        has_loop = getattr(row, "has_loop", False)
-        is_compiled = item.path.stem == "test_conformance_compiled"
-        if item.get_closest_marker("compiles_much") or (has_loop and not is_compiled):
+        compiles_much = getattr(row, "compiles_much", False)
+        if item.path.stem == "test_conformance_compiled":
+            compiles_much = False
+        if compiles_much or item.get_closest_marker("compiles_much"):
             item.add_marker(pytest.mark.slow)
 
 

@@ -119,6 +119,7 @@ def as_py_dataset(inputs, targets):
 @pytest.mark.parametrize(
     "form", [as_arrays, as_tf_data, as_torch_loader, as_py_dataset]
 )
+@pytest.mark.compiles_much
 def test_it_trains_on_every_kind_of_data(captioner, form, data):
     losses = train(make(captioner), *form(*data), epochs=2, shuffle=False)
     assert len(losses) == 2 and np.isfinite(losses).all()
@@ -197,6 +198,7 @@ def test_without_a_vocabulary_captions_are_token_ids(captioner, data):
 
 
 @both
+@pytest.mark.compiles_much
 def test_captioning_changes_nothing_in_the_model(captioner, data):
     model = make(captioner)
     train(model, *data)
@@ -230,6 +232,7 @@ def test_captions_follow_the_weights(data):
     assert np.abs(after - before).max() > 1e-3
 
 
+@pytest.mark.compiles_much
 def test_captions_can_be_read_during_training(data):
     class Reader(keras.callbacks.Callback):
         def __init__(self):
@@ -425,6 +428,7 @@ def test_trained_weights_of_an_encoder_are_not_fetched_again():
 
 
 @one_of_them
+@pytest.mark.compiles_much
 def test_a_named_encoder_can_be_kept_as_it_is(captioner, rng):
     model = make(
         captioner,

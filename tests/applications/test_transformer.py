@@ -124,6 +124,7 @@ def test_padding_changes_nothing(positions):
     np.testing.assert_allclose(before, after[:, :4], atol=1e-5)
 
 
+@pytest.mark.compiles_much
 def test_positions_of_fairseq_are_those_of_the_tokens_without_padding():
     model = Transformer(**TINY, positions="fairseq")
     before = model(inputs_of([[8, 10, 2]], [[1, 9]]))

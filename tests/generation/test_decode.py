@@ -91,6 +91,7 @@ def test_what_was_written_loses_by_the_repetition_penalty():
     assert token_ids[0, 0].tolist() == [2, 3, 2]
 
 
+@pytest.mark.compiles_much
 def test_no_run_of_tokens_comes_twice():
     """After 3 comes 4, then 3 again; the second 3 must go on with another."""
     step = table(
@@ -113,6 +114,7 @@ def test_no_run_of_tokens_comes_twice():
     assert len(set(found.tolist())) == 4
 
 
+@pytest.mark.compiles_much
 def test_beams_see_the_rules_of_their_own_past():
     found, _ = write(
         counting(),

@@ -61,8 +61,10 @@ class Row:
         return getattr(layers, self.name.partition("/")[0])
 
     @property
-    def has_loop(self):
-        return self.cls.__name__ in LOOPS
+    def compiles_much(self):
+        """Whether the layer loops, or another row has it with every argument."""
+        has_full = any(row.name == f"{self.name}/full" for row in ROWS)
+        return has_full or self.cls.__name__ in LOOPS
 
     def make(self, **kwargs):
         """A new layer; `kwargs` are added to the row's arguments."""

@@ -88,6 +88,7 @@ def check_fused(inputs, options, bias=None):
     [(5, 2, "BTS", "NTS"), (7, 6, "BNTS", "TS"), (9, 1, "BS", "B1TS")],
     ids=["T<S and grouped heads", "T=S and own keys", "T>S and one key head"],
 )
+@pytest.mark.compiles_much
 def test_fused_equals_explicit_forward_and_backward(
     query_length, num_key_heads, mask_axes, bias_axes, value_dim, rng
 ):
