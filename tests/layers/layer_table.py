@@ -27,7 +27,15 @@ UNKNOWN = ("B", "T", "S")
 
 
 # Layers that go from token to token, which takes long to compile.
-LOOPS = ("BahdanauDecoder", "LSTMN", "LuongDecoder", "RNNDecoder", "RNNEncoder")
+LOOPS = (
+    "AttentionCaptionDecoder",
+    "BahdanauDecoder",
+    "LSTMN",
+    "LuongDecoder",
+    "RNNCaptionDecoder",
+    "RNNDecoder",
+    "RNNEncoder",
+)
 
 
 @dataclasses.dataclass(frozen=True)

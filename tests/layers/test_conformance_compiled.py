@@ -38,13 +38,12 @@ def same(found, expected):
 
 # On torch each step of a loop is traced by itself, and each option of each block of a
 # stack, which takes 4 to 50 seconds.
-SLOW_ON_TORCH = (*LOOPS, "AttentionCaptionDecoder")
-SLOW_ROWS_ON_TORCH = ("TransformerDecoder/full", "TransformerEncoder/full")
+SLOW_ON_TORCH = ("TransformerDecoder/full", "TransformerEncoder/full")
 
 
 def param(row):
     is_slow = BACKEND == "torch" and (
-        row.cls.__name__ in SLOW_ON_TORCH or row.name in SLOW_ROWS_ON_TORCH
+        row.cls.__name__ in LOOPS or row.name in SLOW_ON_TORCH
     )
     return pytest.param(row, id=row.name, marks=pytest.mark.slow if is_slow else ())
 
