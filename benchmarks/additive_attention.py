@@ -4,7 +4,7 @@
 
 Twenty queries of width 512 look at a 14 x 14 grid of width 512, as in Show, Attend and
 Tell, with a scoring network of 512 units, in 32 samples. Keras's `AdditiveAttention`
-gets the same projections of queries and keys, by two `Dense` layers. TIME
+gets the same projections of queries and keys, by two `Dense` layers.
 """
 
 import keras

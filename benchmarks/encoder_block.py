@@ -4,7 +4,7 @@
 
 A forward pass and a training step of one block, ours against a block of Keras's own
 layers, KerasHub's, PyTorch's and one written in the framework alone. Keras's trainer is
-included where there is Keras. TIME
+included where there is Keras.
 """
 
 import keras

@@ -6,7 +6,7 @@
 in all, in sequences of 1,024 to 32,768, against each kernel of
 `torch.nn.functional.scaled_dot_product_attention` and against
 `jax.nn.dot_product_attention` with cuDNN; TensorFlow has none. The ratio is the share
-of a kernel's speed that we reach. Ends at once where there is no GPU. TIME
+of a kernel's speed that we reach. Ends at once where there is no GPU.
 """
 
 import functools

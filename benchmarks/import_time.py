@@ -4,7 +4,6 @@
 
 Seconds and growth of the process's memory for `import keras_attention`, once Keras and
 its backend are imported, against `import keras_hub`; each time in a fresh process.
-TIME
 """
 
 import json

@@ -7,7 +7,8 @@ A self-attention layer (one sequence, width 256, four heads of 64), causal and n
 training step of ours at 65,536. Each figure comes from a process of its own. Memory is
 how far the first call lifts the most that the process holds, on a GPU the most that the
 framework holds; seconds are those of later calls. The slope says how memory grows over
-a contender's four longest sequences: 1 with the length, 2 with its square. TIME
+a contender's four longest sequences: 1 with the length, 2 with its square.
+On two cores it takes a quarter of an hour on JAX.
 """
 
 import json

@@ -5,7 +5,7 @@
 Twelve blocks of the ViT-S shape (8 x 197 tokens of width 384), ours in a
 `TransformerEncoder` against as many of KerasHub's blocks: the first call, which
 compiles, then training steps with AdamW and predictions. On PyTorch also what Python
-costs for each block, where there is next to nothing to compute. TIME
+costs for each block, where there is next to nothing to compute.
 """
 
 import time
