@@ -190,10 +190,20 @@ def repeat(first, end, step, state):
         return ops.fori_loop(first, end, step, state)
     import tensorflow as tf
 
+    def as_before(after, before):
+        """Tells TensorFlow again what it knew of a shape before the step."""
+        if isinstance(after, tf.Tensor):
+            return tf.ensure_shape(after, before.shape)
+        return after
+
+    def take(number, state):
+        after = step(number, state)
+        return number + 1, tf.nest.map_structure(as_before, after, state)
+
     # One step at a time: each has a tile of its own in memory.
     return tf.while_loop(
         lambda number, state: number < end,
-        lambda number, state: (number + 1, step(number, state)),
+        take,
         (first, state),
         parallel_iterations=1,
     )[1]

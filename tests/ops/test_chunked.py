@@ -9,6 +9,7 @@ import pytest
 from helpers import BACKEND
 from helpers import input_gradients
 from helpers import to_numpy
+from keras_attention.layers import MultiHeadSelfAttention
 from keras_attention.ops import attend
 from keras_attention.ops import chunked
 from keras_attention.ops import use_implementation
@@ -227,3 +228,15 @@ def test_a_function_compiled_for_any_length(rng):
         return
     expected, _ = reference(*inputs)
     np.testing.assert_allclose(to_numpy(compiled(*inputs)), expected, atol=1e-5)
+
+
+def test_a_layer_trains_on_sequences_of_many_lengths(monkeypatch, rng):
+    monkeypatch.setattr(chunked, "TILE", 4)
+    inputs = keras.Input((None, 6))
+    attention = MultiHeadSelfAttention(num_heads=2, key_dim=3)
+    model = keras.Model(inputs, attention(inputs))
+    model.compile("sgd", "mse")
+    with use_implementation("chunked"):
+        for length in (9, 12, 7):
+            x = rng.normal(size=(1, length, 6)).astype("float32")
+            assert np.isfinite(model.train_on_batch(x, x))
