@@ -10,12 +10,11 @@ from keras import ops
 
 from keras_attention.layers.additive_attention import AdditiveAttention
 from keras_attention.layers.base import check_positive
-from keras_attention.layers.sequence_decoder import check_batches
-from keras_attention.layers.sequence_decoder import SequenceDecoder
+from keras_attention.layers.sequence_decoder import AttentionSequenceDecoder
 
 
 @keras.saving.register_keras_serializable("keras_attention")
-class BahdanauDecoder(SequenceDecoder):
+class BahdanauDecoder(AttentionSequenceDecoder):
     """Writes a sequence, and reads other places of the source for each token.
 
     Bahdanau et al. 2015, arXiv:1409.0473, Appendix A.1.2 and A.2.2. With h what the
@@ -71,8 +70,6 @@ class BahdanauDecoder(SequenceDecoder):
     >>> tuple(logits.shape), tuple(weights.shape)
     ((2, 3, 9), (2, 3, 7))
     """
-
-    has_attention = True
 
     def __init__(
         self,
@@ -166,50 +163,3 @@ class BahdanauDecoder(SequenceDecoder):
         pairs = ops.reshape(features, shape)
         features = ops.maximum(pairs[..., 0], pairs[..., 1])  # (B, T, R)
         return self.word_output(self.drop(features, training=training))
-
-    def attention_weights(self, state):
-        """What the last step read: `(B, K, S)`."""
-        return state[-1]
-
-    def call(
-        self,
-        token_ids,
-        encoder_outputs,
-        state,
-        encoder_outputs_mask=None,
-        training=None,
-        return_attention_scores=False,
-    ):
-        check_batches(
-            self.name,
-            token_ids=token_ids,
-            encoder_outputs=encoder_outputs,
-            state=state,
-        )
-        source, first = self.start(encoder_outputs, state, encoder_outputs_mask)
-        logits, states = self.read(source, first, token_ids, training)
-        weights = self.attention_weights(states)
-        self.show(self.attention, weights)
-        return (logits, weights) if return_attention_scores else logits
-
-    def compute_output_spec(
-        self,
-        token_ids,
-        encoder_outputs,
-        state,
-        encoder_outputs_mask=None,
-        training=None,
-        return_attention_scores=False,
-    ):
-        check_batches(
-            self.name,
-            token_ids=token_ids,
-            encoder_outputs=encoder_outputs,
-            state=state,
-        )
-        shape = tuple(token_ids.shape)
-        logits = keras.KerasTensor((*shape, self.vocabulary_size), self.compute_dtype)
-        if return_attention_scores:
-            length = encoder_outputs.shape[1]
-            return logits, keras.KerasTensor((*shape, length), "float32")
-        return logits

@@ -9,12 +9,11 @@ import keras
 from keras import ops
 
 from keras_attention.layers.luong_attention import LuongAttention
-from keras_attention.layers.sequence_decoder import check_batches
-from keras_attention.layers.sequence_decoder import SequenceDecoder
+from keras_attention.layers.sequence_decoder import AttentionSequenceDecoder
 
 
 @keras.saving.register_keras_serializable("keras_attention")
-class LuongDecoder(SequenceDecoder):
+class LuongDecoder(AttentionSequenceDecoder):
     """Writes a sequence; what it will say is what looks at the source.
 
     Luong et al. 2015, arXiv:1508.04025, Section 3. With h what the encoder gives, y the
@@ -68,8 +67,6 @@ class LuongDecoder(SequenceDecoder):
     >>> tuple(logits.shape), tuple(weights.shape)
     ((2, 3, 9), (2, 3, 7))
     """
-
-    has_attention = True
 
     def __init__(
         self,
@@ -162,50 +159,3 @@ class LuongDecoder(SequenceDecoder):
     def predict(self, words, state, training=None):
         """The logits `(B, T, V)`, from a_t."""
         return self.word_output(self.drop(state[-3], training=training))
-
-    def attention_weights(self, state):
-        """What the last step read: `(B, K, S)`."""
-        return state[-1]
-
-    def call(
-        self,
-        token_ids,
-        encoder_outputs,
-        state,
-        encoder_outputs_mask=None,
-        training=None,
-        return_attention_scores=False,
-    ):
-        check_batches(
-            self.name,
-            token_ids=token_ids,
-            encoder_outputs=encoder_outputs,
-            state=state,
-        )
-        source, first = self.start(encoder_outputs, state, encoder_outputs_mask)
-        logits, states = self.read(source, first, token_ids, training)
-        weights = self.attention_weights(states)
-        self.show(self.attention, weights)
-        return (logits, weights) if return_attention_scores else logits
-
-    def compute_output_spec(
-        self,
-        token_ids,
-        encoder_outputs,
-        state,
-        encoder_outputs_mask=None,
-        training=None,
-        return_attention_scores=False,
-    ):
-        check_batches(
-            self.name,
-            token_ids=token_ids,
-            encoder_outputs=encoder_outputs,
-            state=state,
-        )
-        shape = tuple(token_ids.shape)
-        logits = keras.KerasTensor((*shape, self.vocabulary_size), self.compute_dtype)
-        if return_attention_scores:
-            length = encoder_outputs.shape[1]
-            return logits, keras.KerasTensor((*shape, length), "float32")
-        return logits

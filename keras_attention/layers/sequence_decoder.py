@@ -218,6 +218,63 @@ class SequenceDecoder(BaseLayer):
         return None
 
 
+class AttentionSequenceDecoder(SequenceDecoder):
+    """A stack of recurrent layers that reads the source for each token it writes.
+
+    Abstract. A subclass has a layer `attention`, and the last tensor of its state is
+    what it read, `(B, K, S)` in float32.
+    """
+
+    has_attention = True
+
+    def attention_weights(self, state):
+        """What the last step read: `(B, K, S)`."""
+        return state[-1]
+
+    def call(
+        self,
+        token_ids,
+        encoder_outputs,
+        state,
+        encoder_outputs_mask=None,
+        training=None,
+        return_attention_scores=False,
+    ):
+        check_batches(
+            self.name,
+            token_ids=token_ids,
+            encoder_outputs=encoder_outputs,
+            state=state,
+        )
+        source, first = self.start(encoder_outputs, state, encoder_outputs_mask)
+        logits, states = self.read(source, first, token_ids, training)
+        weights = self.attention_weights(states)
+        self.show(self.attention, weights)
+        return (logits, weights) if return_attention_scores else logits
+
+    def compute_output_spec(
+        self,
+        token_ids,
+        encoder_outputs,
+        state,
+        encoder_outputs_mask=None,
+        training=None,
+        return_attention_scores=False,
+    ):
+        check_batches(
+            self.name,
+            token_ids=token_ids,
+            encoder_outputs=encoder_outputs,
+            state=state,
+        )
+        shape = tuple(token_ids.shape)
+        logits = keras.KerasTensor((*shape, self.vocabulary_size), self.compute_dtype)
+        if return_attention_scores:
+            length = encoder_outputs.shape[1]
+            return logits, keras.KerasTensor((*shape, length), "float32")
+        return logits
+
+
 def check_state(state_shape, num_states, name):
     """Refuses a state of the encoder that does not fit the decoder."""
     if len(state_shape) != 3 or state_shape[1] != num_states:
