@@ -27,6 +27,8 @@ from keras_attention.checkpoints.state import load_random_states
 from keras_attention.checkpoints.state import save_random_states
 from keras_attention.checkpoints.state import skip_without_files
 from keras_attention.checkpoints.tensors import remove_other_weights
+from keras_attention.training.lora import add_lora
+from keras_attention.training.lora import lora_options
 
 # Every application, in the order of definition.
 CLASSES = []
@@ -45,9 +47,10 @@ class Application(keras.Model):
     - Every application takes `dtype`, the policy of all its layers, by default the
       global one.
     - `presets`, `from_preset` and `save_to_preset`.
-    - A `.keras` file also says what is frozen and where the random numbers stand, so a
-      loaded model trains on as if it had never stopped. (On torch, dropout without a
-      `seed` draws from torch's global generator, which is no part of a model.)
+    - A `.keras` file also says what is frozen, which adapters `add_lora` made and where
+      the random numbers stand, so a loaded model trains on as if it had never stopped.
+      (On torch, dropout without a `seed` draws from torch's global generator, which is
+      no part of a model.)
 
     A subclass may set:
 
@@ -115,15 +118,19 @@ class Application(keras.Model):
         frozen = frozen_layers(self)
         if frozen != self._frozen_at_first:
             config["frozen_layers"] = frozen
+        if lora_options(self) is not None:
+            config["lora"] = lora_options(self)
         return config
 
     @classmethod
     def from_config(cls, config, custom_objects=None):
         config = keras.saving.deserialize_keras_object(config, custom_objects)
-        frozen = config.pop("frozen_layers", None)
+        frozen, lora = config.pop("frozen_layers", None), config.pop("lora", None)
         model = cls(**config)
         if frozen is not None:
             freeze_layers(model, frozen)
+        if lora is not None:
+            add_lora(model, **lora)
         return model
 
     def save_own_variables(self, store):
@@ -268,8 +275,14 @@ class Application(keras.Model):
             overwrite: Whether to replace a checkpoint of another class, too.
 
         Raises:
-            ValueError: The folder holds a checkpoint of another class.
+            ValueError: The folder holds a checkpoint of another class, or the model has
+                adapters.
         """
+        if lora_options(self) is not None:
+            raise ValueError(
+                f"{self.name!r} has adapters, which no published layout has. Call "
+                "`merge_lora` first, or write them alone with `save_lora`."
+            )
         folder = pathlib.Path(folder).expanduser()
         class_name = keras.saving.get_registered_name(type(self))
         if not overwrite:

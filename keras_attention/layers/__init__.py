@@ -19,6 +19,7 @@ from keras_attention.layers.drop_path import DropPath as DropPath
 from keras_attention.layers.feed_forward import FeedForward as FeedForward
 from keras_attention.layers.grid_encoder import grid_encoder as grid_encoder
 from keras_attention.layers.layer_scale import LayerScale as LayerScale
+from keras_attention.layers.low_rank_adapter import LowRankAdapter as LowRankAdapter
 from keras_attention.layers.lstmn import LSTMN as LSTMN
 from keras_attention.layers.luong_attention import LuongAttention as LuongAttention
 from keras_attention.layers.luong_decoder import LuongDecoder as LuongDecoder

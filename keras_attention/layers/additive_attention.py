@@ -1,7 +1,6 @@
 """Additive attention, the first of all (Bahdanau et al. 2015)."""
 
 import keras
-from keras import ops
 
 from keras_attention.layers.attention_layer import SingleHeadAttention
 from keras_attention.layers.base import check_positive
@@ -84,8 +83,12 @@ class AdditiveAttention(SingleHeadAttention):
         Returns:
             `(B, S, units)`.
         """
-        projected = ops.matmul(key, self.key_kernel)
-        return projected if self.bias is None else projected + self.bias
+        return self.project(key, self.key_kernel, self.bias)
+
+    def adaptable_kernels(self):
+        """What adapters can stand beside; see `training.add_lora`."""
+        kernels = {"query": self.query_kernel, "key": self.key_kernel}
+        return [(name, kernel, 0, self.units) for name, kernel in kernels.items()]
 
     def call(
         self,
@@ -101,7 +104,7 @@ class AdditiveAttention(SingleHeadAttention):
         if projected_key is None:
             projected_key = self.project_keys(value if key is None else key)
         return self.read(
-            ops.matmul(query, self.query_kernel),
+            self.project(query, self.query_kernel),
             projected_key,
             value,
             score=lambda query, key: additive_scores(

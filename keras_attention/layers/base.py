@@ -3,6 +3,7 @@
 import inspect
 
 import keras
+from keras import ops
 
 from keras_attention.ops import project
 
@@ -14,13 +15,61 @@ class BaseLayer(keras.layers.Layer):
     same name; arguments that are layers are serialized with it.
     """
 
+    _adapters = ()  # (name of a kernel, its first column, adapter); see `add_adapter`
+
     def __init__(self, **kwargs):
         super().__init__(**kwargs)
         self.supports_masking = True
 
-    def project(self, x, kernel, bias=None):
-        """Multiplies by a kernel and adds a bias, in the dtype of the layer."""
-        return project(x, kernel, bias, self.compute_dtype)
+    def project(self, x, kernel, bias=None, columns=None):
+        """Multiplies by a kernel and adds a bias, in the dtype of the layer.
+
+        With `columns`, a pair of numbers, only by those of the kernel and the bias.
+        What adapters add to the kernel is added.
+        """
+        first, last = columns or (0, kernel.shape[1])
+        parts = kernel, bias
+        if (first, last) != (0, kernel.shape[1]):
+            parts = kernel[:, first:last], None if bias is None else bias[first:last]
+        y = project(x, *parts, self.compute_dtype)
+        for adapted, start, adapter in self._adapters:
+            if adapted == kernel.name and first <= start < last:
+                added = adapter(ops.cast(x, self.compute_dtype))
+                before, after = start - first, last - start - adapter.output_dim
+                widths = [(0, 0)] * (len(y.shape) - 1) + [(before, after)]
+                y = y + (ops.pad(added, widths) if before or after else added)
+        return y
+
+    def adaptable_kernels(self):
+        """The kernels that `project` gets, for adapters beside them.
+
+        Returns:
+            List of `(target, kernel, first, last)`: what the columns from `first` to
+            before `last` of the kernel project to.
+        """
+        return []
+
+    def add_adapter(self, kernel, start, adapter):
+        """Puts an adapter beside the columns of a kernel that begin at `start`."""
+        self._tracker.unlock()  # else Keras refuses weights after `build`
+        setattr(self, adapter.name, adapter)
+        self._adapters = (*self._adapters, (kernel.name, start, adapter))
+        self._tracker.lock()
+        adapter.build((None, kernel.shape[0]))
+
+    def merge_adapters(self):
+        """Adds what the adapters learned to their kernels, and takes them away."""
+        kernels = {kernel.name: kernel for _, kernel, _, _ in self.adaptable_kernels()}
+        self._tracker.unlock()
+        for name, start, adapter in self._adapters:
+            kernel = kernels[name]
+            after = kernel.shape[1] - start - adapter.output_dim
+            added = ops.pad(adapter.product, [(0, 0), (start, after)])
+            kernel.assign(ops.cast(kernel, "float32") + added)
+            self._tracker.untrack(adapter)
+            delattr(self, adapter.name)
+        self._adapters = ()
+        self._tracker.lock()
 
     def get_config(self):
         arguments = {name: getattr(self, name) for name in _arguments_of(type(self))}

@@ -108,6 +108,11 @@ class FeedForward(BaseLayer):
             return None
         return self.add_weight((size,), "zeros", name=f"{name}_bias")
 
+    def adaptable_kernels(self):
+        """What adapters can stand beside; see `training.add_lora`."""
+        kernels = self.hidden_kernel, self.output_kernel
+        return [("mlp", kernel, 0, kernel.shape[1]) for kernel in kernels]
+
     def call(self, inputs, training=None):
         # (B, T, mlp_dim), twice as wide if gated
         x = self.project(inputs, self.hidden_kernel, self.hidden_bias)

@@ -166,23 +166,30 @@ class MultiHead(AttentionLayer):
             start = 0
             for run in _runs(group, inputs):
                 end = start + sum(self.columns[i] for i in run)
-                part = slice(start, end)
+                part = start, end
                 start = end
                 if inputs[run[0]] is None:
                     projected.extend([None] * len(run))
                     continue
-                whole = part == slice(0, kernel.shape[1])
-                x = self.project(
-                    inputs[run[0]],
-                    kernel if whole else kernel[:, part],
-                    bias if whole or bias is None else bias[part],
-                )
+                x = self.project(inputs[run[0]], kernel, bias, part)
                 first = 0
                 for i in run:
                     last = first + self.columns[i]
                     projected.append(x[..., first:last])
                     first = last
         return projected
+
+    def adaptable_kernels(self):
+        """What adapters can stand beside; see `training.add_lora`."""
+        found = []
+        for group, kernel, _ in self.projections:
+            start = 0
+            for i in group:
+                end = start + self.columns[i]
+                found.append((("query", "key", "value")[i], kernel, start, end))
+                start = end
+        found.append(("output", self.output_kernel, 0, self.output_kernel.shape[1]))
+        return found
 
     def _query_heads(self, query, **positions):
         """Cuts projected queries into heads, `(B, T, N, H)`, normalized and turned."""

@@ -153,7 +153,8 @@ class TransformerStack(BaseLayer):
     @staticmethod
     def _states(block):
         """What a call changes: the states of its random generators."""
-        return [v for v in block.variables if not v.trainable]
+        weights = {id(weight) for weight in block.weights}
+        return [v for v in block.variables if id(v) not in weights]
 
     def compute_mask(self, inputs, previous_mask):
         return token_mask(previous_mask)

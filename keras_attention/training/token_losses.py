@@ -43,7 +43,8 @@ class TokenCrossentropy(keras.losses.Loss):
     Args:
         label_smoothing: The part of the target that is spread evenly over all tokens,
             from 0 to 1.
-        padding_id: Token id of the padding.
+        padding_id: Token id of the padding, or `None` where each token counts, as in
+            the batches of `LanguageModelDataset`.
         name: Name of the loss.
         dtype: Precision in which it is computed, float32 by default.
 
@@ -101,14 +102,15 @@ def token_weights(token_ids, sample_weight=None, padding_id=0):
     Args:
         token_ids: Integers `(B, T)`.
         sample_weight: `None`, `(B,)`, `(B, 1)` or `(B, T)`.
-        padding_id: Token id of the padding.
+        padding_id: Token id of the padding, or `None` where there is none.
 
     Returns:
         `(B, T)` in float32.
     """
-    weights = ops.cast(
-        ops.not_equal(ops.cast(token_ids, "int32"), padding_id), "float32"
-    )
+    token_ids = ops.cast(token_ids, "int32")
+    weights = ops.ones_like(token_ids, "float32")
+    if padding_id is not None:
+        weights = ops.cast(ops.not_equal(token_ids, padding_id), "float32")
     if sample_weight is None:
         return weights
     sample_weight = ops.cast(sample_weight, "float32")

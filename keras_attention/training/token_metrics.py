@@ -37,7 +37,7 @@ class TokenAccuracy(TokenMetric):
     """The share of tokens, padding left out, that are predicted.
 
     Args:
-        padding_id: Token id of the padding.
+        padding_id: Token id of the padding, or `None` where each token counts.
         name: Name of the metric.
         dtype: Precision of the mean.
 
@@ -102,7 +102,7 @@ class Perplexity(TokenMetric):
     """Among how many tokens a model hesitates: exp of the mean of -log p.
 
     Args:
-        padding_id: Token id of the padding.
+        padding_id: Token id of the padding, or `None` where each token counts.
         name: Name of the metric.
         dtype: Precision of the mean.
 

@@ -413,6 +413,25 @@ ROWS = [
         ("B T D",),
         left_out=(),
     ),
+    Row(
+        "LowRankAdapter",
+        lambda: {"rank": 2, "output_dim": SIZES["O"]},
+        {"inputs": "B T D"},
+        ("B T O",),
+    ),
+    Row(
+        "LowRankAdapter/full",
+        lambda: {
+            "rank": 2,
+            "output_dim": SIZES["O"],
+            "alpha": 3.0,
+            "dropout": 0.2,
+            "seed": 1,
+        },
+        {"inputs": "B T D"},
+        ("B T O",),
+        left_out=(),
+    ),
     Row("FeedForward", lambda: {"mlp_dim": M}, {"inputs": "B T D"}, ("B T D",)),
     Row(
         "FeedForward/full",
