@@ -38,7 +38,7 @@ class LayerDecay(keras.optimizers.Optimizer):
     >>> weights = [keras.Variable([1.0]), keras.Variable([1.0])]
     >>> optimizer = LayerDecay(keras.optimizers.SGD(1.0), scales=[0.5, 1.0])
     >>> optimizer.apply([ops.ones(1), ops.ones(1)], weights)
-    >>> [float(weight.value[0]) for weight in weights]
+    >>> [weight.numpy().item() for weight in weights]
     [0.5, 0.0]
     """
 
