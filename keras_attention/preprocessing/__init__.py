@@ -21,6 +21,12 @@ from keras_attention.preprocessing.sentence_pairs import (
     load_sentence_pairs as load_sentence_pairs,
 )
 from keras_attention.preprocessing.subwords import SubwordTokenizer as SubwordTokenizer
+from keras_attention.preprocessing.tokenizer_training import (
+    train_byte_pairs as train_byte_pairs,
+)
+from keras_attention.preprocessing.tokenizer_training import (
+    train_word_pieces as train_word_pieces,
+)
 from keras_attention.preprocessing.toys import AlignedPair as AlignedPair
 from keras_attention.preprocessing.toys import human_dates as human_dates
 from keras_attention.preprocessing.toys import number_words as number_words

@@ -87,6 +87,22 @@ class PublishedTokenizer:
         """The id of a masked token, or `None`."""
         return self._id_of("mask_token")
 
+    @property
+    def class_id(self):
+        """The id of what stands before a text to be classified, or `None`."""
+        return self._id_of("cls_token")
+
+    @property
+    def separator_id(self):
+        """The id of what stands behind each text of a pair, or `None`."""
+        return self._id_of("sep_token")
+
+    @property
+    def special_ids(self):
+        """The ids of all special tokens, a sorted list."""
+        added = self._tokenizer.get_added_tokens_decoder()
+        return sorted(i for i, token in added.items() if token.special)
+
     def __len__(self):
         return self._tokenizer.get_vocab_size()
 
@@ -191,6 +207,19 @@ class PublishedTokenizer:
         """
         inputs = self(texts, max_length=max_length, truncate=truncate)
         return inputs["token_ids"]
+
+    def token_id_lists(self, texts):
+        """Token ids of texts as they are: no special tokens, no padding.
+
+        Args:
+            texts: List of B strings.
+
+        Returns:
+            List of B lists of integers.
+        """
+        texts = check_texts(texts, "texts")
+        found = self._tokenizer.encode_batch_fast(texts, add_special_tokens=False)
+        return [encoding.ids for encoding in found]
 
     def decode(self, ids):
         """Texts of token ids, without special tokens.

@@ -141,3 +141,17 @@ def test_targets_of_another_length_are_refused():
         TokenCrossentropy()(TARGETS[:, :2], LOGITS)
     with pytest.raises(ValueError, match=message):
         TokenAccuracy().update_state(TARGETS[:, :2], LOGITS)
+
+
+def test_where_nothing_is_padding_each_token_counts():
+    """p is 3/4 for token 1 and 1/3 for token 0, which is padding by default."""
+    logits = np.log([[[1 / 4, 3 / 4], [1 / 3, 2 / 3]]]).astype("float32")
+    y_true = np.array([[1, 0]])
+    loss = to_numpy(TokenCrossentropy(padding_id=None)(y_true, logits))
+    assert float(np.exp(-loss)) == pytest.approx(1 / 2)
+    for metric, expected in (
+        (Perplexity(padding_id=None), 2.0),
+        (TokenAccuracy(padding_id=None), 0.5),
+    ):
+        metric.update_state(y_true, logits)
+        assert float(metric.result()) == pytest.approx(expected)

@@ -1,0 +1,111 @@
+"""Texts that are hidden in part, for models that learn to tell what is missing.
+
+Letters: B sequences, T tokens.
+"""
+
+import numpy as np
+
+# Of the tokens that are to be predicted (Devlin et al. 2019, Section 3.1, Task 1).
+MASKED, REPLACED = 0.8, 0.1
+
+
+def mask_tokens(
+    token_ids,
+    mask_id,
+    vocabulary_size,
+    special_ids=(),
+    rate=0.15,
+    words=None,
+    padding_id=0,
+    seed=0,
+):
+    """Chooses tokens that a model is to predict, and hides most of them.
+
+    Devlin et al. 2019, arXiv:1810.04805, Section 3.1, Task 1: in each sequence 15% of
+    the tokens are chosen. Of these 80% become `[MASK]`, 10% another token, drawn from
+    all, and 10% stay, so that a model must make something of each token that it reads.
+    Special tokens and padding are neither chosen nor drawn.
+
+    Args:
+        token_ids: Integers `(B, T)`.
+        mask_id: Token id of `[MASK]`.
+        vocabulary_size: Number of tokens.
+        special_ids: Token ids of the other special tokens.
+        rate: Share of the tokens that are chosen, above 0, at most 1; rounded, at least
+            one of each sequence.
+        words: Integers `(B, T)`, which word a token is of, to choose whole words until
+            the share is reached: neighbours of one word have the same number.
+        padding_id: Token id of the padding.
+        seed: Seed of the draw, an integer or several. The same seed hides the same.
+
+    Returns:
+        Three arrays `(B, T)`: the token ids with most of the chosen ones hidden, int32;
+        the chosen ones as they were, and padding elsewhere, int32; and weights in
+        float32, 1 for the chosen and 0 for the others.
+
+    Raises:
+        ValueError: `rate` is out of its range, the token ids are no integers `(B, T)`,
+            `words` is of another shape, or there is no ordinary token.
+
+    Example:
+
+    >>> token_ids = np.array([[2, 10, 11, 12, 13, 14, 15, 3, 0]])  # [CLS] ... [SEP]
+    >>> inputs, labels, weights = mask_tokens(
+    ...     token_ids, mask_id=4, vocabulary_size=20, special_ids=[1, 2, 3], rate=0.3
+    ... )
+    >>> inputs.tolist()
+    [[2, 10, 4, 11, 13, 14, 15, 3, 0]]
+    >>> labels.tolist()
+    [[0, 0, 11, 12, 0, 0, 0, 0, 0]]
+    >>> weights.tolist()
+    [[0.0, 0.0, 1.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0]]
+    """
+    token_ids = np.asarray(token_ids)
+    if token_ids.ndim != 2 or token_ids.dtype.kind not in "ui":
+        raise ValueError(
+            "`token_ids` must be integers (B, T). Received: shape "
+            f"{token_ids.shape}, {token_ids.dtype}."
+        )
+    if not 0 < rate <= 1:
+        raise ValueError(
+            f"`rate` must be above 0 and at most 1. Received: rate={rate!r}"
+        )
+    special = np.unique([mask_id, padding_id, *special_ids])
+    ordinary = np.setdiff1d(np.arange(vocabulary_size), special)
+    if not len(ordinary):
+        raise ValueError(
+            "There must be tokens that are not special. Received: vocabulary_size="
+            f"{vocabulary_size}, special tokens {special.tolist()}."
+        )
+    generator = np.random.default_rng(seed)
+    free = ~np.isin(token_ids, special)  # (B, T)
+    count = np.maximum(np.rint(rate * free.sum(axis=1, keepdims=True)), 1)  # (B, 1)
+    keys = np.where(free, generator.random(token_ids.shape), np.inf)
+    first = np.arange(token_ids.shape[1])[None]  # where the word of a token begins
+    if words is not None:
+        first = first_of_words(words, token_ids.shape)
+        keys = np.take_along_axis(keys, first, axis=1)
+    order = np.argsort(keys, axis=1, kind="stable")
+    rank = np.argsort(order, axis=1)
+    chosen = np.take_along_axis(rank < count, first, axis=1) & free
+
+    draw = generator.random(token_ids.shape)
+    others = generator.choice(ordinary, token_ids.shape)
+    inputs = np.where(chosen & (draw < MASKED), mask_id, token_ids)
+    is_replaced = chosen & (MASKED <= draw) & (draw < MASKED + REPLACED)
+    inputs = np.where(is_replaced, others, inputs).astype("int32")
+    labels = np.where(chosen, token_ids, padding_id).astype("int32")
+    return inputs, labels, chosen.astype("float32")
+
+
+def first_of_words(words, shape):
+    """The place of the first token of each token's word, `(B, T)`."""
+    words = np.asarray(words)
+    if words.shape != shape:
+        raise ValueError(
+            "`words` must have the shape of `token_ids`. Received: words.shape="
+            f"{words.shape}, token_ids.shape={shape}"
+        )
+    begins = np.ones(shape, bool)
+    begins[:, 1:] = words[:, 1:] != words[:, :-1]
+    return np.maximum.accumulate(np.where(begins, np.arange(shape[1]), 0), axis=1)
