@@ -20,6 +20,7 @@ from keras_attention.layers.token_and_position_embedding import (
 from keras_attention.layers.transformer_encoder import TransformerEncoder
 from keras_attention.layers.transformer_encoder_block import TransformerEncoderBlock
 from keras_attention.preprocessing.published_tokenizer import load_word_piece_tokenizer
+from keras_attention.preprocessing.text_inputs import TextInputs
 
 CLASSIFIERS = ("classification", "token_classification")
 POOLED = (None, "pretraining", "next_sentence", "classification")
@@ -30,7 +31,7 @@ HEADS = tuple(
 
 
 @keras.saving.register_keras_serializable("keras_attention")
-class BERT(Application):
+class BERT(TextInputs, Application):
     """Reads a text, or two, in both directions: each token reads all others.
 
     Devlin et al. 2019, Section 3 and Figure 2:
@@ -40,10 +41,11 @@ class BERT(Application):
         pooled = tanh(x[0] W + b)                                   (B, D)
 
     and behind it the head of the task. It reads and writes the checkpoints of the
-    library transformers:
+    library transformers, and learns from texts and from pairs of texts:
 
-        model = BERT.from_preset("hf://google-bert/bert-base-uncased")
-        model.predict(model.tokenizer(["The [MASK] barks."]))
+        model = BERT.from_preset("hf://google-bert/bert-base-uncased", num_classes=2)
+        model.compile("adam", keras.losses.SparseCategoricalCrossentropy(True))
+        model.fit(texts, labels)
 
     Args:
         tokenizer: What turns texts into token ids, such as a `PublishedTokenizer`.
@@ -84,7 +86,8 @@ class BERT(Application):
     Call arguments:
         inputs: Dict with `token_ids`, integers `(B, T)`; `padding_mask`, `(B, T)`, True
             (or 1) for a token that is no padding; and `segment_ids`, `(B, T)`, 0 in
-            the first text and 1 in the second.
+            the first text and 1 in the second. `fit`, `evaluate` and `predict` also
+            take texts; see `TextInputs`.
 
     Returns:
         For `None` a dict with `tokens` `(B, T, D)` and `pooled` `(B, D)`. Logits for
@@ -242,6 +245,7 @@ class BERT(Application):
         super().__init__(inputs, outputs, name=name)
 
         self.embedding, self.encoder = embedding, encoder
+        self.head, self.max_length = head, max_length
         self.tokenizer = tokenizer
         self.class_names = class_names
 

@@ -21,12 +21,13 @@ from keras_attention.layers.token_positions import TokenPositions
 from keras_attention.layers.transformer_decoder import TransformerDecoder
 from keras_attention.layers.transformer_decoder_block import TransformerDecoderBlock
 from keras_attention.preprocessing.published_tokenizer import load_byte_pair_tokenizer
+from keras_attention.preprocessing.text_inputs import TextInputs
 
 HEADS = (None, "language_model", "classification")
 
 
 @keras.saving.register_keras_serializable("keras_attention")
-class GPT2(TextGenerator, Application):
+class GPT2(TextInputs, TextGenerator, Application):
     """Predicts the token after each token from all tokens before it.
 
     Radford et al. 2019, Section 2.3; the block is that of the Transformer's decoder,
@@ -76,7 +77,8 @@ class GPT2(TextGenerator, Application):
 
     Call arguments:
         inputs: Dict with `token_ids`, integers `(B, T)`, and `padding_mask`, `(B, T)`,
-            True (or 1) for a token that is no padding.
+            True (or 1) for a token that is no padding. `fit`, `evaluate` and `predict`
+            also take texts; see `TextInputs`.
 
     Returns:
         Logits `(B, T, V)` of the token after each token, logits `(B, num_classes)`, or

@@ -11,6 +11,7 @@ import pathlib
 import keras
 import numpy as np
 
+from keras_attention.layers.base import check_choice
 from keras_attention.preprocessing.files import import_package
 from keras_attention.preprocessing.files import replace_file
 from keras_attention.preprocessing.vocabulary import check_texts
@@ -19,6 +20,12 @@ from keras_attention.preprocessing.vocabulary import shorten
 
 TOKENIZER = "tokenizer.json"
 SETTINGS = "tokenizer_config.json"
+OURS = "keras_attention"  # in it, what is no setting of a published tokenizer
+STRATEGIES = {
+    True: "longest_first",
+    "only_first": "only_first",
+    "only_second": "only_second",
+}
 
 
 @keras.saving.register_keras_serializable("keras_attention")
@@ -26,13 +33,18 @@ class PublishedTokenizer:
     """Turns texts into token ids and back, exactly as a published model was trained.
 
     `BERT.from_preset` and `GPT2.from_preset` make one from the files of a checkpoint;
-    it is `model.tokenizer`. Called, it gives the inputs of the model.
+    it is `model.tokenizer`, and saved with the model. Called, it gives the inputs of
+    the model, also as the `collate_fn` of a torch `DataLoader`.
 
     Args:
         json: What a `tokenizer.json` holds, as a string.
         settings: Dict with what `tokenizer_config.json` holds, as far as it counts
             here: the texts of the special tokens, `pad_token` and others.
         has_segments: Whether inputs have `segment_ids`.
+        max_length: Most tokens of a text, special tokens included, where a call says
+            nothing else. By default there is no limit but that of the model.
+        truncate: Whether longer texts are cut instead of refused, where a call says
+            nothing else; see `__call__`. Both are attributes that may be set.
 
     Raises:
         ValueError: `json` is not the text of a tokenizer.
@@ -49,7 +61,9 @@ class PublishedTokenizer:
     ['the dogs', 'dog']
     """
 
-    def __init__(self, json, settings=None, has_segments=False):
+    def __init__(
+        self, json, settings=None, has_segments=False, max_length=None, truncate=False
+    ):
         tokenizers = _import_tokenizers()
         try:
             tokenizer = tokenizers.Tokenizer.from_str(json)
@@ -64,6 +78,8 @@ class PublishedTokenizer:
         self._tokenizer = tokenizer
         self._settings = dict(settings or {})
         self.has_segments = has_segments
+        self.max_length, self.truncate = max_length, truncate
+        self._cutting = {}
 
     def _id_of(self, key):
         token = self._settings.get(key)
@@ -125,19 +141,37 @@ class PublishedTokenizer:
     def _json(self):
         return self._tokenizer.to_str()
 
-    def __call__(self, texts, pairs=None, max_length=None, truncate=False):
+    def __call__(
+        self,
+        texts,
+        pairs=None,
+        max_length=None,
+        truncate=None,
+        padded_length=None,
+        return_offsets=False,
+        return_word_ids=False,
+    ):
         """The inputs of a model for texts, or for pairs of texts.
 
         Args:
-            texts: List of B strings.
-            pairs: List of B strings, the second text of each pair.
-            max_length: L, special tokens included. That of the longest by default.
-            truncate: Cut what is too long instead of refusing it: of a pair always the
-                longer text.
+            texts: List of B strings, or of B lists of words.
+            pairs: The same, the second text of each pair.
+            max_length: Most tokens, special tokens included. By default that of the
+                tokenizer.
+            truncate: Whether what is longer is cut instead of refused. Of pairs True
+                cuts the longer text, token by token; `"only_first"` and
+                `"only_second"` cut one of them. By default as the tokenizer does.
+            padded_length: L. By default the `max_length` of this call, or else the
+                length of the longest.
+            return_offsets: Also return which characters each token stands for.
+            return_word_ids: Also return which word each token belongs to.
 
         Returns:
             Dict with `token_ids`, int32 `(B, L)`, `padding_mask`, boolean `(B, L)`,
-            and, where the model has them, `segment_ids`, int32 `(B, L)`.
+            and, where the model has them, `segment_ids`, int32 `(B, L)`. If asked with
+            `offsets`, int32 `(B, L, 2)`: the place of a token's first character in its
+            text or word and the place after its last, both 0 for special tokens; and
+            `word_ids`, int32 `(B, L)`, -1 for special tokens.
 
         Raises:
             ValueError: A text is not a string or too long, or there are not as many
@@ -146,58 +180,125 @@ class PublishedTokenizer:
         found = self._encode(texts, pairs, max_length, truncate)
         longest = max(len(encoding.ids) for encoding in found)
         length = longest if max_length is None else max_length
-        token_ids = np.full((len(found), length), self.padding_id, "int32")
-        padding_mask = np.zeros((len(found), length), "bool")
-        segment_ids = np.zeros((len(found), length), "int32")
+        if padded_length is not None:
+            length = max(operator.index(padded_length), longest)
+        shape = len(found), length
+        token_ids = np.full(shape, self.padding_id, "int32")
+        padding_mask = np.zeros(shape, "bool")
+        segment_ids = np.zeros(shape, "int32")
+        offsets = np.zeros((*shape, 2), "int32")
+        word_ids = np.full(shape, -1, "int32")
         for i, encoding in enumerate(found):
             size = len(encoding.ids)
             token_ids[i, :size] = encoding.ids
             padding_mask[i, :size] = True
             segment_ids[i, :size] = encoding.type_ids
+            if return_offsets:
+                offsets[i, :size] = encoding.offsets
+            if return_word_ids:
+                words = encoding.word_ids
+                word_ids[i, :size] = [-1 if word is None else word for word in words]
         inputs = {"token_ids": token_ids, "padding_mask": padding_mask}
         if self.has_segments:
             inputs["segment_ids"] = segment_ids
+        if return_offsets:
+            inputs["offsets"] = offsets
+        if return_word_ids:
+            inputs["word_ids"] = word_ids
         return inputs
 
-    def _encode(self, texts, pairs, max_length, truncate):
-        texts = check_texts(texts, "texts")
-        inputs = texts
+    def count_tokens(self, texts, pairs=None, max_length=None, truncate=None):
+        """How many tokens texts have, special tokens included.
+
+        Args:
+            texts: As in `__call__`.
+            pairs: As in `__call__`.
+            max_length: As in `__call__`.
+            truncate: As in `__call__`.
+
+        Returns:
+            int32 array `(B,)`.
+
+        Raises:
+            ValueError: As in `__call__`.
+        """
+        counts = []
+        for begin in range(0, len(texts), 10_000):  # not all encodings at once
+            rows = slice(begin, begin + 10_000)
+            found = self._encode(
+                texts[rows], pairs and pairs[rows], max_length, truncate, begin
+            )
+            counts.extend(len(encoding.ids) for encoding in found)
+        return np.array(counts, "int32")
+
+    def _encode(self, texts, pairs, max_length, truncate, first=0):
+        """The encodings of texts, of which the first has the number `first`."""
+        if max_length is None:
+            max_length = self.max_length
+        truncate = self.truncate if truncate is None else truncate
+        check_choice((False, *STRATEGIES), truncate=truncate)
+        is_words = isinstance(texts, list | tuple) and isinstance(
+            next(iter(texts), None), list | tuple
+        )
+        check = check_words if is_words else check_texts
+        texts = inputs = check(texts, "texts")
         if pairs is not None:
-            pairs = check_texts(pairs, "pairs")
+            pairs = check(pairs, "pairs")
             if len(pairs) != len(texts):
                 raise ValueError(
                     "`pairs` must hold the second text of each pair. Received: "
                     f"{len(texts)} texts and {len(pairs)} pairs."
                 )
             inputs = list(zip(texts, pairs, strict=True))
+        tokenizer = self._tokenizer
         if max_length is not None:
             max_length = operator.index(max_length)
-        tokenizer = self._tokenizer
-        if truncate and max_length is not None:
-            tokenizer = self._copy()
-            tokenizer.enable_truncation(max_length, strategy="longest_first")
-        found = tokenizer.encode_batch(inputs)
+            if truncate:
+                tokenizer = self._cutting_at(max_length, truncate, pairs is not None)
+        try:
+            found = tokenizer.encode_batch(inputs, is_pretokenized=is_words)
+        except Exception as error:  # tokenizers raises nothing more precise
+            raise ValueError(
+                f"The texts cannot be cut to max_length={max_length} with truncate="
+                f"{truncate!r}: {error}. Cut with truncate=True, or raise `max_length`."
+            ) from None
         lengths = [len(encoding.ids) for encoding in found]
         if max_length is not None and max(lengths) > max_length:
             i = next(i for i, length in enumerate(lengths) if length > max_length)
             raise ValueError(
-                f"Text {i} needs {lengths[i]} tokens, more than max_length="
+                f"Text {first + i} needs {lengths[i]} tokens, more than max_length="
                 f"{max_length}: {shorten(texts[i])}. The longest needs {max(lengths)}. "
                 "Raise `max_length`, or cut with truncate=True."
             )
         return found
 
-    def _copy(self):
+    def _cutting_at(self, max_length, truncate, has_pairs):
         """Another tokenizer: to cut texts is a setting of one, not of a call."""
-        return _import_tokenizers().Tokenizer.from_str(self._json)
+        if truncate == "only_second" and not has_pairs:
+            raise ValueError(
+                'truncate="only_second" cuts the second text of each pair. Received no '
+                "`pairs`. Pass truncate=True."
+            )
+        special = self._tokenizer.num_special_tokens_to_add(has_pairs)
+        if max_length <= special:
+            raise ValueError(
+                f"`max_length` must be more than {special}, the number of special "
+                f"tokens. Received: max_length={max_length}."
+            )
+        key = max_length, STRATEGIES[truncate]
+        if key not in self._cutting:
+            tokenizer = _import_tokenizers().Tokenizer.from_str(self._json)
+            tokenizer.enable_truncation(max_length, strategy=STRATEGIES[truncate])
+            self._cutting[key] = tokenizer
+        return self._cutting[key]
 
-    def encode(self, texts, max_length=None, truncate=False):
+    def encode(self, texts, max_length=None, truncate=None):
         """Token ids of texts, special tokens included.
 
         Args:
             texts: List of B strings.
             max_length: L. That of the longest text by default.
-            truncate: Cut texts that are too long instead of refusing them.
+            truncate: Whether texts that are too long are cut; see `__call__`.
 
         Returns:
             int32 array `(B, L)`.
@@ -266,7 +367,8 @@ class PublishedTokenizer:
         folder = pathlib.Path(folder)
         text = json.dumps(json.loads(self._json), indent=2, ensure_ascii=False)
         replace_file(folder / TOKENIZER, text.encode())
-        settings = json.dumps(self._settings, indent=2)
+        limits = {"max_length": self.max_length, "truncate": self.truncate}
+        settings = json.dumps({**self._settings, OURS: limits}, indent=2)
         replace_file(folder / SETTINGS, settings.encode())
 
     def get_config(self):
@@ -274,6 +376,8 @@ class PublishedTokenizer:
             "json": self._json,
             "settings": dict(self._settings),
             "has_segments": self.has_segments,
+            "max_length": self.max_length,
+            "truncate": self.truncate,
         }
 
     @classmethod
@@ -297,6 +401,7 @@ KEPT = (
     "strip_accents",
     "tokenize_chinese_chars",
     "add_prefix_space",
+    OURS,
 )
 
 WORD_PIECE_SETTINGS = {
@@ -356,7 +461,7 @@ def load_word_piece_tokenizer(folder):
     settings = read_settings(folder, **WORD_PIECE_SETTINGS)
     if (folder / TOKENIZER).is_file():
         text = (folder / TOKENIZER).read_text(encoding="utf-8")
-        return PublishedTokenizer(text, settings, has_segments=True)
+        return _with_limits(text, settings, has_segments=True)
     if (folder / "vocab.txt").is_file():
         lines = (folder / "vocab.txt").read_text(encoding="utf-8").split("\n")
         return word_piece_tokenizer(
@@ -419,7 +524,7 @@ def word_piece_tokenizer(words, lowercase=True, settings=None):
     special = [settings[key] for key in keys if settings[key] in ids]
     tokenizer.add_special_tokens(special)
     settings["do_lower_case"] = lowercase
-    return PublishedTokenizer(tokenizer.to_str(), settings, has_segments=True)
+    return _with_limits(tokenizer.to_str(), settings, has_segments=True)
 
 
 def load_byte_pair_tokenizer(folder):
@@ -450,7 +555,7 @@ def load_byte_pair_tokenizer(folder):
     )
     if (folder / TOKENIZER).is_file():
         text = (folder / TOKENIZER).read_text(encoding="utf-8")
-        return PublishedTokenizer(text, settings)
+        return _with_limits(text, settings)
     if not (folder / "vocab.json").is_file():
         return None
     if not (folder / "merges.txt").is_file():
@@ -499,7 +604,26 @@ def byte_pair_tokenizer(ids, merges, settings=None):
     end = end["content"] if isinstance(end, dict) else end
     if end in ids:
         tokenizer.add_special_tokens([end])
-    return PublishedTokenizer(tokenizer.to_str(), settings)
+    return _with_limits(tokenizer.to_str(), settings)
+
+
+def check_words(texts, name):
+    """The texts as lists of words; refuses what is something else."""
+    for i, words in enumerate(texts):
+        is_list = isinstance(words, list | tuple)
+        if not is_list or not all(isinstance(word, str) for word in words):
+            raise ValueError(
+                f"`{name}` must all be lists of words, as the first is. Received "
+                f"{shorten(words)} at position {i}."
+            )
+    return [list(words) for words in texts]
+
+
+def _with_limits(json, settings, has_segments=False):
+    """A tokenizer with the limits that stand among the settings."""
+    limits = settings.get(OURS, {})
+    settings = {key: value for key, value in settings.items() if key != OURS}
+    return PublishedTokenizer(json, settings, has_segments, **limits)
 
 
 def _import_tokenizers():

@@ -1,0 +1,155 @@
+"""Texts go into `fit`, `evaluate` and `predict` of BERT and GPT-2."""
+
+import keras
+import numpy as np
+import pytest
+
+from keras_attention.applications import BERT
+from keras_attention.applications import GPT2
+from keras_attention.preprocessing.published_tokenizer import byte_pair_tokenizer
+from keras_attention.preprocessing.published_tokenizer import word_piece_tokenizer
+from keras_attention.preprocessing.text_inputs import read_texts
+
+pytest.importorskip("tokenizers")
+
+WORDS = "[PAD] [UNK] [CLS] [SEP] good bad film ##s the a un ##wanted .".split()
+SIZES = {
+    "hidden_dim": 6,
+    "num_layers": 1,
+    "num_heads": 2,
+    "mlp_dim": 8,
+    "max_length": 20,
+    "seed": 3,
+}
+LOSS = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+
+
+def make_bert(**arguments):
+    return BERT(
+        **{
+            "tokenizer": word_piece_tokenizer(WORDS),
+            "vocabulary_size": len(WORDS),
+            "head": "classification",
+            **SIZES,
+            **arguments,
+        }
+    )
+
+
+def make_gpt2(**arguments):
+    tokenizer = byte_pair_tokenizer(
+        {character: i for i, character in enumerate("abdefglmoĠ")}, []
+    )
+    return GPT2(
+        tokenizer=tokenizer,
+        vocabulary_size=10,
+        head="classification",
+        **{**SIZES, **arguments},
+    )
+
+
+TEXTS = ["a good film", "bad", "a bad film", "good"]
+
+
+@pytest.mark.parametrize(
+    "make", [make_bert, pytest.param(make_gpt2, marks=pytest.mark.compiles_much)]
+)
+def test_a_classifier_is_trained_in_three_lines(make):
+    model = make(class_names=["bad", "good"], dropout=0.0, attention_dropout=0.0)
+    model.compile(keras.optimizers.Adam(0.05), LOSS, metrics=["accuracy"])
+    labels = ["good", "bad", "bad", "good"]
+    losses = model.fit(TEXTS, labels, epochs=20, verbose=0).history["loss"]
+    assert losses[-1] < 0.9 * losses[0]
+    inputs = model.tokenizer(TEXTS)
+    np.testing.assert_allclose(
+        model.predict(TEXTS, verbose=0), model.predict(inputs, verbose=0), atol=1e-5
+    )
+
+
+def test_pairs_may_be_written_in_three_ways():
+    model = make_bert()
+    texts, pairs = TEXTS[:3], ["bad", "a film", "the films ."]
+    expected = model.predict(model.tokenizer(texts, pairs), verbose=0)
+    for x in (
+        (texts, pairs),
+        {"texts": texts, "pairs": np.array(pairs)},
+        list(zip(texts, pairs, strict=True)),
+    ):
+        found = model.predict(x, batch_size=2, verbose=0)
+        np.testing.assert_allclose(found, expected, atol=1e-5)
+    swapped = model.predict((pairs, texts), verbose=0)
+    assert np.abs(swapped - expected).max() > 1e-4
+
+
+@pytest.mark.once
+def test_the_inputs_are_those_of_the_tokenizer():
+    """Padded to 8, 16 or the 20 that the model reads."""
+    model = make_bert()
+    for text, length in (("good", 8), ("films " * 4, 16), ("film " * 18, 20)):
+        inputs, _, _ = model._prepare_batch([text, "bad"])
+        own = model.tokenizer([text, "bad"], padded_length=length)
+        assert inputs.keys() == own.keys()
+        for name, array in own.items():
+            assert array.shape == (2, length)
+            np.testing.assert_array_equal(inputs[name], array)
+
+
+@pytest.mark.once
+def test_texts_are_cut_where_the_tokenizer_says_so():
+    model = make_bert()
+    long = ["good", "film " * 19]
+    message = "Text 1 needs 21 tokens, and this model reads at most 20: 'film .*To cut"
+    with pytest.raises(ValueError, match=message):
+        model.predict(long)
+    model.tokenizer.truncate = True
+    found = model.predict(long, verbose=0)
+    inputs = model.tokenizer(["good", "film " * 18])
+    np.testing.assert_allclose(found, model.predict(inputs, verbose=0), atol=1e-5)
+    model.tokenizer.max_length = 5
+    assert model.raw_lengths(long).tolist() == [3, 5]
+    with pytest.raises(ValueError, match="Text 1 needs 21 tokens, more than max_len"):
+        model.tokenizer.count_tokens(long, truncate=False)
+
+
+@pytest.mark.once
+def test_texts_are_told_from_other_inputs():
+    assert read_texts(["a", "b"]) == read_texts(np.array(["a", "b"])) == ["a", "b"]
+    assert read_texts([]) == []
+    assert read_texts([["a", "b"], ["c"]]) == [["a", "b"], ["c"]]
+    assert read_texts((["a", "b"], ["c", "d"])) == [("a", "c"), ("b", "d")]
+    words = (["a", "b"], ["c"])
+    assert read_texts(words, "token_classification") == [["a", "b"], ["c"]]
+    ids = np.ones((2, 3), "int32")
+    for prepared in (ids, [ids, ids], (ids, ids), {"token_ids": ids}, [[1, 2], [3]]):
+        assert read_texts(prepared) is None
+
+
+@pytest.mark.once
+def test_what_is_no_text_is_told():
+    for x, message in (
+        ("a text", r"must be a list of strings. .*'a text'. Put one text in a list"),
+        (["a", None], "Received None at position 1"),
+        ([3, "a"], "Received 3 at position 0"),
+        (["a", ("b", "c")], r"all of one kind. Received \('b', 'c'\) at position 1"),
+        ((["a", "b"], ["c"]), "Received: 2 texts and 1 pairs"),
+        ({"texts": ["a"], "labels": [1]}, "Received: labels, texts"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            read_texts(x)
+    with pytest.raises(ValueError, match="BERT was built without a tokenizer.*'good'"):
+        make_bert(tokenizer=None).predict(["good"])
+
+
+@pytest.mark.once
+def test_the_limits_of_a_tokenizer_are_saved_with_the_model(tmp_path):
+    model = make_bert()
+    model.tokenizer.max_length, model.tokenizer.truncate = 7, "only_first"
+    model.save_to_preset(tmp_path)
+    model.save(tmp_path / "model.keras")
+    for again in (
+        BERT.from_preset(tmp_path),
+        keras.models.load_model(tmp_path / "model.keras"),
+    ):
+        assert again.tokenizer == model.tokenizer
+        assert again.tokenizer.max_length == 7
+        assert again.tokenizer.truncate == "only_first"
