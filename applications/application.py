@@ -15,6 +15,7 @@ from keras_attention.checkpoints.family import save_published
 from keras_attention.checkpoints.files import check_assets
 from keras_attention.checkpoints.files import check_replaceable
 from keras_attention.checkpoints.files import CONFIG
+from keras_attention.checkpoints.initial_values import postpone_initial_values
 from keras_attention.checkpoints.presets import check_presets
 from keras_attention.checkpoints.presets import collect_presets
 from keras_attention.checkpoints.presets import find_class
@@ -211,10 +212,13 @@ class Application(keras.Model):
         check_assets(folder, config)
         model_class = find_class(config, folder, CLASSES, cls)
         saved = deserialize_arguments(model_class, config, folder)
-        model = model_class(**{**saved, **overrides})
+        with postpone_initial_values() as initial_values:
+            model = model_class(**{**saved, **overrides})
+        loaded = []
         if load_weights:
             new = _other_heads(model, saved, overrides)
-            checkpoints.load_weights(model, folder, config, skip=new)
+            loaded = checkpoints.load_weights(model, folder, config, skip=new)
+        initial_values.draw(except_for=loaded)
         if config["assets"]:
             model.load_assets(folder, config)
         return model
@@ -229,12 +233,14 @@ class Application(keras.Model):
                 overrides = {"head": "classification", **overrides}
         if _other_heads(cls, saved, overrides):  # the classes of one that is dropped
             saved.update(dict.fromkeys(saved.keys() & {"num_classes", "class_names"}))
-        model = cls(**{**saved, **overrides})
+        with postpone_initial_values() as initial_values:
+            model = cls(**{**saved, **overrides})
+        loaded = []
         if load_weights:
             new_layers = _other_heads(cls, saved, overrides)
             # A file that names no head may have any.
             may_be_left = new_layers or not config.get("architectures")
-            load_published(
+            loaded = load_published(
                 model,
                 folder,
                 family,
@@ -244,6 +250,7 @@ class Application(keras.Model):
                 head_layers=_layers_of(cls.heads.values()) if may_be_left else (),
                 may_resize=bool(overrides),
             )
+        initial_values.draw(except_for=loaded)
         return model
 
     @classmethod

@@ -23,6 +23,11 @@ def resident(process="self"):
     return _read("VmRSS", process)
 
 
+def allocated():
+    """What this process holds now, without pages of files that are mapped, in MiB."""
+    return _read("RssAnon", "self")
+
+
 def peak():
     """The most that this process has held since `reset_peak`."""
     return _read("VmHWM", "self")

@@ -13,7 +13,7 @@ from helpers import ROOT
 
 FOLDER = ROOT / "benchmarks"
 # Those that start processes of their own.
-SLOW = ("import_time", "long_sequences")
+SLOW = ("import_time", "loading", "long_sequences")
 SCRIPTS = sorted(
     path.stem
     for path in FOLDER.glob("*.py")

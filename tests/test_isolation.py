@@ -71,6 +71,22 @@ def test_importing_brings_in_one_backend_and_nothing_optional(backend):
     assert found & unwanted - imported("keras", backend) == set()
 
 
+@pytest.mark.parametrize("backend", ["jax", "torch"])
+def test_a_model_is_built_and_read_without_tensorflow(backend, tmp_path):
+    """Keras's serialization would import it, which takes seconds and 300 MiB."""
+    code = f"""
+    import sys
+    from keras_attention.applications import GPT2
+
+    model = GPT2(vocabulary_size=20, hidden_dim=8, num_layers=2, num_heads=2)
+    model.save_to_preset({str(tmp_path)!r})
+    model = GPT2.from_preset({str(tmp_path)!r})
+    model.generate([[3, 5]], max_new_tokens=2)
+    print("tensorflow" in sys.modules)
+    """
+    assert run_in_fresh_process(code, backend=backend) == "False\n"
+
+
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_layers_learn_where_no_other_backend_is_installed(backend):
     hidden = sorted(others(backend) | set(OPTIONAL))

@@ -377,6 +377,9 @@ def load_published(
         may_resize: Whether a rule may fit a tensor to another size, since an argument
             was asked for that the published model does not have.
 
+    Returns:
+        The weights that were read, a list.
+
     Raises:
         ValueError: The files are missing or damaged, or do not fit the model.
     """
@@ -412,9 +415,12 @@ def load_published(
                 "stay random until they are trained.",
                 stacklevel=4,
             )
+        loaded = []
         for transfer, parts, layers in plan:
             if not layers & (stay - {None}):
                 _load(transfer, parts, saved, arguments)
+                loaded.extend(transfer.weights.values())
+        return loaded
 
 
 def _load(transfer, parts, saved, arguments):

@@ -162,6 +162,9 @@ def load_weights(model, folder, config, skip=()):
         config: What `read_config` gave.
         skip: Paths of layers whose weights stay as they are.
 
+    Returns:
+        The weights that were read, a list.
+
     Raises:
         ValueError: The file is missing or damaged, belongs to another config, or does
             not fit the model.
@@ -174,7 +177,8 @@ def load_weights(model, folder, config, skip=()):
     >>> config = write_config(folder, "Doubling", {"units": 4})
     >>> model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(8)])
     >>> save_weights(model, folder, config)
-    >>> load_weights(model, folder, config)
+    >>> len(load_weights(model, folder, config))
+    2
     """
     path = pathlib.Path(folder) / WEIGHTS
     with open_safetensors(path) as file:
@@ -193,6 +197,7 @@ def load_weights(model, folder, config, skip=()):
         _check_fit(model, path, file, weights, tensors)
         for name, weight in weights.items():
             weight.assign(file.get_tensor(name))
+    return list(weights.values())
 
 
 def fingerprint(config):

@@ -92,6 +92,56 @@ def _arguments_of(cls):
     return [p.name for p in parameters if p.kind is not inspect.Parameter.VAR_KEYWORD]
 
 
+def copy_layer(layer, added_to_seeds=0, **changes):
+    """Another layer of the same arguments, which has no weights yet.
+
+    Without Keras's serialization, which imports TensorFlow wherever it is installed.
+
+    Args:
+        layer: A layer.
+        added_to_seeds: Added to each integer seed, so that the copy drops other places
+            and begins with other weights.
+        **changes: Other arguments.
+
+    Returns:
+        A layer of the same class.
+
+    Example:
+
+    >>> copy = copy_layer(keras.layers.Dropout(0.5, seed=1), 10, name="another")
+    >>> copy.rate, copy.seed, copy.name
+    (0.5, 11, 'another')
+    """
+    if not isinstance(layer, BaseLayer):
+        config = _with_other_seeds(layer.get_config(), added_to_seeds)
+        return type(layer).from_config({**config, **changes})
+    arguments = {name: getattr(layer, name) for name in _arguments_of(type(layer))}
+    for name, value in arguments.items():
+        if isinstance(value, keras.layers.Layer):
+            arguments[name] = copy_layer(value, added_to_seeds)
+        elif isinstance(value, keras.initializers.Initializer):
+            config = _with_other_seeds(value.get_config(), added_to_seeds)
+            arguments[name] = type(value).from_config(config)
+    arguments = _with_other_seeds(arguments, added_to_seeds)
+    arguments |= {"name": layer.name, "dtype": layer.dtype_policy}
+    if not layer.trainable:
+        arguments["trainable"] = False
+    return type(layer)(**{**arguments, **changes})
+
+
+def _with_other_seeds(config, added):
+    if isinstance(config, list):
+        return [_with_other_seeds(value, added) for value in config]
+    if not isinstance(config, dict):
+        return config
+    return {
+        name: value + added
+        if name == "seed" and isinstance(value, int)
+        else _with_other_seeds(value, added)
+        for name, value in config.items()
+    }
+
+
 def token_mask(mask):
     """Passes on a mask of tokens, and nothing else, to the layers that follow.
 

@@ -1,5 +1,7 @@
 """What encoder and decoder share: one block, repeated."""
 
+import functools
+
 import keras
 import numpy as np
 from keras import ops
@@ -8,6 +10,7 @@ from keras_attention.layers.base import BaseLayer
 from keras_attention.layers.base import build_once
 from keras_attention.layers.base import check_positive
 from keras_attention.layers.base import check_rate
+from keras_attention.layers.base import copy_layer
 from keras_attention.layers.base import token_mask
 from keras_attention.layers.recorder import is_recording
 from keras_attention.layers.residual import NORMS
@@ -38,8 +41,8 @@ class TransformerStack(BaseLayer):
         check_positive(num_layers=num_layers)
         if drop_path is not None:
             check_rate(drop_path=drop_path)
-        self._block_config = keras.saving.serialize_keras_object(block)
-        self._block_config.pop("build_config", None)  # the copies get new weights
+        # A function, not a layer: its weights would be taken for those of the stack.
+        self._copy_of_block = functools.partial(copy_layer, copy_layer(block))
         self.num_layers = num_layers
         self.drop_path = drop_path
         # A block of a user may not say where its norms are.
@@ -60,15 +63,11 @@ class TransformerStack(BaseLayer):
     @property
     def block(self):
         """A copy of the block that is repeated, without weights."""
-        return keras.saving.deserialize_keras_object(self._block_config)
+        return self._copy_of_block()
 
     def _copy_block(self, number, drop_path):
-        block = self.block
-        config = _with_other_seeds(block.get_config(), 100 * number)
-        config["name"] = f"block_{number}"
-        if drop_path is not None:
-            config["drop_path"] = drop_path
-        return type(block).from_config(config)
+        changes = {} if drop_path is None else {"drop_path": drop_path}
+        return self._copy_of_block(100 * number, name=f"block_{number}", **changes)
 
     def build_stack(self, *shapes):
         """Makes the weights of the blocks for inputs of the given shapes."""
@@ -158,17 +157,3 @@ class TransformerStack(BaseLayer):
 
     def compute_mask(self, inputs, previous_mask):
         return token_mask(previous_mask)
-
-
-def _with_other_seeds(config, added):
-    """Lets copies drop other places, and begin with other weights, than each other."""
-    if isinstance(config, list):
-        return [_with_other_seeds(value, added) for value in config]
-    if not isinstance(config, dict):
-        return config
-    return {
-        name: value + added
-        if name == "seed" and isinstance(value, int)
-        else _with_other_seeds(value, added)
-        for name, value in config.items()
-    }
