@@ -29,9 +29,9 @@ class RawInputs:
 
     Raw inputs are what `read_raw` accepts, or a `tf.data.Dataset`, a torch
     `DataLoader` or a generator of batches of it. A batch is prepared when it is needed.
-    Examples of similar length are put together and padded to few lengths, powers of
-    two, so that little is computed for padding and JAX and TensorFlow compile seldom.
-    With an attribute `max_length` nothing is padded beyond it.
+    Examples of similar length are put together and padded to few lengths (8, 12, 16,
+    24, 32, 48 and so on), so that little is computed for padding and JAX and TensorFlow
+    compile seldom. With an attribute `max_length` nothing is padded beyond it.
 
     Labels may be names, where the model has `class_names`.
     """
@@ -269,8 +269,11 @@ class RawInputs:
         return inputs, targets, own_weights if weights is None else weights
 
     def _padded_length(self, length):
-        """The next power of two, or the most that the model takes."""
-        padded = max(SHORTEST, 1 << (int(length) - 1).bit_length())
+        """The next of 8, 12, 16, 24, 32, ..., or the most that the model takes."""
+        power = max(SHORTEST, 1 << (int(length) - 1).bit_length())
+        padded = (
+            power * 3 // 4 if SHORTEST < power and length <= power * 3 // 4 else power
+        )
         return min(padded, getattr(self, "max_length", None) or padded)
 
     def _weights_by_number(self, class_weight):

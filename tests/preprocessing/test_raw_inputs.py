@@ -84,7 +84,8 @@ def test_predictions_come_in_the_order_of_the_inputs(rng):
     model = DigitSum()
     found = model.predict(texts, batch_size=8, verbose=0)
     np.testing.assert_allclose(found[:, 0], sums_of(texts))
-    assert {length for _, length in model.seen.shapes} == {8, 16, 32, 40}
+    lengths = sorted({length for _, length in model.seen.shapes})
+    assert lengths == [8, 12, 16, 24, 32, 40]  # 48 is more than the model takes
     rows = model.prepare(texts, 40)
     np.testing.assert_array_equal(model.predict(rows, verbose=0), found)
     np.testing.assert_array_equal(model.predict_on_batch(texts), found)
@@ -95,7 +96,7 @@ def test_predictions_of_tokens_are_padded_to_the_longest():
     found = model.predict(["12", "3", "123456789"], batch_size=2, verbose=0)
     assert found.shape == (3, 9, 1)
     assert found[1, :, 0].tolist() == [3, 0, 0, 0, 0, 0, 0, 0, 0]
-    assert model.seen.shapes == {(2, 16), (1, 16)}
+    assert model.seen.shapes == {(2, 12), (1, 12)}
 
 
 def test_fit_shows_each_example_once_an_epoch_in_another_order(rng):
@@ -115,9 +116,9 @@ def test_fit_shows_each_example_once_an_epoch_in_another_order(rng):
     for x, y in batches:
         np.testing.assert_allclose(x.sum(axis=1), np.array(sums_of(texts))[y])
     assert {n for n, _ in model.seen.shapes} == {8, 5}
-    assert len(model.seen.shapes) == 5
+    assert len(model.seen.shapes) <= 7
     padded = sum(x.size for x, _ in batches)
-    assert padded < 2 * sum(map(len, texts))
+    assert padded < 1.4 * sum(map(len, texts))
 
 
 def test_without_shuffling_the_order_stays(rng):
@@ -242,7 +243,7 @@ def test_streams_of_strings_are_prepared(make):
     np.testing.assert_allclose(model.evaluate(make(), verbose=0), 9 / 5)
     found = model.predict(make(), verbose=0)
     np.testing.assert_allclose(found[:, 0], [1, 5, 9, 6, 45])
-    assert {length for _, length in model.seen.shapes} == {8, 16}
+    assert {length for _, length in model.seen.shapes} == {8, 12}
 
 
 def test_a_generator_of_strings_is_prepared():
