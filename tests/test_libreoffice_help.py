@@ -70,6 +70,20 @@ def test_paragraphs_of_the_same_id_are_paired(script, tmp_path):
     ]
 
 
+def test_headings_are_paired_and_paragraphs_sentence_by_sentence(script):
+    """Where one side has another number of sentences, the paragraph stays whole."""
+    english = {("a", 1): "Click on it. It works.", ("b", 2): "Save it. Then go."}
+    french = {("a", 1): "Cliquez dessus. Ça marche.", ("b", 2): "Le sauver et aller."}
+    assert script.pair_up(english, french) == [
+        ("Click on it.", "Cliquez dessus."),
+        ("It works.", "Ça marche."),
+        ("Save it. Then go.", "Le sauver et aller."),
+    ]
+    reader = script.Paragraphs()
+    reader.feed(PAGE.format(title="To save it", first="x", second="y"))
+    assert reader.texts["hd_id1"] == "To save it"
+
+
 def test_what_is_no_package_is_told(script, tmp_path, capsys):
     path = tmp_path / "x.deb"
     path.write_text("x")
