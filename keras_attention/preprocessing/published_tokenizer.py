@@ -13,9 +13,11 @@ import numpy as np
 
 from keras_attention.layers.base import check_choice
 from keras_attention.preprocessing.files import import_package
+from keras_attention.preprocessing.files import read_json
 from keras_attention.preprocessing.files import replace_file
 from keras_attention.preprocessing.vocabulary import check_texts
 from keras_attention.preprocessing.vocabulary import integer_rows
+from keras_attention.preprocessing.vocabulary import read_strings
 from keras_attention.preprocessing.vocabulary import shorten
 
 TOKENIZER = "tokenizer.json"
@@ -154,7 +156,7 @@ class PublishedTokenizer:
         """The inputs of a model for texts, or for pairs of texts.
 
         Args:
-            texts: List of B strings, or of B lists of words.
+            texts: List or array of B strings, or a list of B lists of words.
             pairs: The same, the second text of each pair.
             max_length: Most tokens, special tokens included. By default that of the
                 tokenizer.
@@ -194,7 +196,7 @@ class PublishedTokenizer:
             padding_mask[i, :size] = True
             segment_ids[i, :size] = encoding.type_ids
             if return_offsets:
-                offsets[i, :size] = encoding.offsets
+                offsets[i, :size] = np.reshape(encoding.offsets, (size, 2))
             if return_word_ids:
                 words = encoding.word_ids
                 word_ids[i, :size] = [-1 if word is None else word for word in words]
@@ -226,7 +228,11 @@ class PublishedTokenizer:
         for begin in range(0, len(texts), 10_000):  # not all encodings at once
             rows = slice(begin, begin + 10_000)
             found = self._encode(
-                texts[rows], pairs and pairs[rows], max_length, truncate, begin
+                texts[rows],
+                None if pairs is None else pairs[rows],
+                max_length,
+                truncate,
+                begin,
             )
             counts.extend(len(encoding.ids) for encoding in found)
         return np.array(counts, "int32")
@@ -236,6 +242,7 @@ class PublishedTokenizer:
         if max_length is None:
             max_length = self.max_length
         truncate = self.truncate if truncate is None else truncate
+        texts, pairs = read_strings(texts), read_strings(pairs)
         check_choice((False, *STRATEGIES), truncate=truncate)
         is_words = isinstance(texts, list | tuple) and isinstance(
             next(iter(texts), None), list | tuple
@@ -428,18 +435,9 @@ def read_settings(folder, **defaults):
     for name in ("special_tokens_map.json", SETTINGS):
         path = pathlib.Path(folder) / name
         if path.is_file():
-            found = _read_json(path)
+            found = read_json(path)
             settings.update({k: v for k, v in found.items() if k in KEPT})
     return settings
-
-
-def _read_json(path):
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(
-            f"{path} is not JSON: {error}. Copy or download it again."
-        ) from None
 
 
 def load_word_piece_tokenizer(folder):
@@ -568,7 +566,7 @@ def load_byte_pair_tokenizer(folder):
         for line in lines
         if line.strip() and not line.startswith("#version")
     ]
-    return byte_pair_tokenizer(_read_json(folder / "vocab.json"), merges, settings)
+    return byte_pair_tokenizer(read_json(folder / "vocab.json"), merges, settings)
 
 
 def byte_pair_tokenizer(ids, merges, settings=None):

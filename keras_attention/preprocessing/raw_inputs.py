@@ -12,6 +12,7 @@ import keras
 import numpy as np
 
 from keras_attention.ops.streams import to_tensorflow_dataset
+from keras_attention.preprocessing.vocabulary import read_strings
 from keras_attention.preprocessing.vocabulary import shorten
 
 SHORTEST = 8  # a padded sequence; shorter ones are hardly faster
@@ -481,31 +482,6 @@ def class_ids(labels, class_names=None, num_classes=None):
                 f"{wrong[0]}. Build the model with `num_classes`."
             )
     return labels
-
-
-def read_strings(x):
-    """A list where an array, a column or a tensor holds strings.
-
-    Args:
-        x: Anything.
-
-    Returns:
-        List of strings, or `x` as it is.
-
-    Example:
-
-    >>> read_strings(np.array([b"caf\\xc3\\xa9"]))
-    ['café']
-    """
-    dtype = getattr(x, "dtype", None)
-    if getattr(dtype, "name", "") != "string" and getattr(dtype, "kind", "") not in (
-        *"OSUT",
-    ):
-        return x
-    return [
-        part.decode() if isinstance(part, bytes) else part
-        for part in np.asarray(x).tolist()
-    ]
 
 
 def take_rows(values, rows):

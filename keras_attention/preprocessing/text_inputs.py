@@ -6,7 +6,7 @@ Letters for axes: n texts, B of them in a batch, T tokens.
 import numpy as np
 
 from keras_attention.preprocessing.raw_inputs import RawInputs
-from keras_attention.preprocessing.raw_inputs import read_strings
+from keras_attention.preprocessing.vocabulary import read_strings
 from keras_attention.preprocessing.vocabulary import shorten
 
 

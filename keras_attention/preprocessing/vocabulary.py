@@ -390,6 +390,31 @@ def split_captions(captions, split="words"):
     return rows
 
 
+def read_strings(x):
+    """A list where an array, a column or a tensor holds strings.
+
+    Args:
+        x: Anything.
+
+    Returns:
+        List of strings, or `x` as it is.
+
+    Example:
+
+    >>> read_strings(np.array([b"caf\\xc3\\xa9"]))
+    ['café']
+    """
+    dtype = getattr(x, "dtype", None)
+    if getattr(dtype, "name", "") != "string" and getattr(dtype, "kind", "") not in (
+        *"OSUT",
+    ):
+        return x
+    return [
+        part.decode() if isinstance(part, bytes) else part
+        for part in np.asarray(x).tolist()
+    ]
+
+
 def check_texts(texts, name="captions"):
     """The texts as a list; refuses what is no list of strings, or an empty one."""
     if isinstance(texts, str):

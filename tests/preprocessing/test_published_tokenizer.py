@@ -28,14 +28,18 @@ TEXTS = [
 PAIRS = ["the dog", "dogs, dogs, the dogs barked!", "bark", "the"]
 
 
+def write_bert(folder, lowercase=True):
+    """A published tokenizer of BERT, as it is in vocab.txt."""
+    (folder / "vocab.txt").write_text("\n".join(WORDS) + "\n", encoding="utf-8")
+    settings = {"do_lower_case": lowercase, "tokenizer_class": "BertTokenizer"}
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings))
+    (folder / "config.json").write_text('{"model_type": "bert"}')
+    return folder
+
+
 @pytest.fixture(params=[True, False], ids=["uncased", "cased"])
 def bert(tmp_path, request):
-    """The folder of a published tokenizer of BERT, as it is in vocab.txt."""
-    (tmp_path / "vocab.txt").write_text("\n".join(WORDS) + "\n", encoding="utf-8")
-    settings = {"do_lower_case": request.param, "tokenizer_class": "BertTokenizer"}
-    (tmp_path / "tokenizer_config.json").write_text(json.dumps(settings))
-    (tmp_path / "config.json").write_text('{"model_type": "bert"}')
-    return tmp_path
+    return write_bert(tmp_path, request.param)
 
 
 @pytest.mark.parametrize("pairs", [None, PAIRS], ids=["texts", "pairs"])
@@ -79,16 +83,20 @@ def test_what_is_saved_is_read_by_transformers(bert, tmp_path):
 LINES = ["Attention is all you need.", "The naïve café costs 10 € 🙂", "a  b\n\nc"]
 
 
-@pytest.fixture
-def gpt2(tmp_path):
-    """The folder of a published tokenizer of GPT-2: vocab.json and merges.txt."""
+def write_gpt2(folder):
+    """A published tokenizer of GPT-2: vocab.json and merges.txt."""
     trained = tokenizers.ByteLevelBPETokenizer()
     trained.train_from_iterator(
         LINES * 3, vocab_size=300, special_tokens=["<|endoftext|>"], show_progress=False
     )
-    trained.save_model(str(tmp_path))
-    (tmp_path / "config.json").write_text('{"model_type": "gpt2"}')
-    return tmp_path
+    trained.save_model(str(folder))
+    (folder / "config.json").write_text('{"model_type": "gpt2"}')
+    return folder
+
+
+@pytest.fixture
+def gpt2(tmp_path):
+    return write_gpt2(tmp_path)
 
 
 def test_byte_pairs_are_those_of_transformers(gpt2, tmp_path):
@@ -164,3 +172,125 @@ def test_a_vocabulary_without_merges_is_told(tmp_path):
     (tmp_path / "vocab.json").write_text("{}")
     with pytest.raises(ValueError, match="has vocab.json, but no merges.txt"):
         load_byte_pair_tokenizer(tmp_path)
+
+
+HARD = [
+    "Café  漢字 dog\tdogs\n",
+    "🙂 the👍🏽 dogs",
+    "  E\u0301te\u0301 - the dog , naïve  ",
+    "unwantable" * 3,
+    "",
+]
+HARD_PAIRS = ["bark", "dogs 漢 dogs", "the dog, the dog, the dog", "", "un 🙂"]
+
+
+@pytest.mark.parametrize(
+    "write, load",
+    [
+        (write_bert, load_word_piece_tokenizer),
+        (write_gpt2, load_byte_pair_tokenizer),
+    ],
+    ids=["bert", "gpt2"],
+)
+@pytest.mark.parametrize(
+    "pairs, truncate",
+    [
+        (None, False),
+        (None, True),
+        (HARD_PAIRS, False),
+        (HARD_PAIRS, True),
+        (HARD_PAIRS, "only_first"),
+        (HARD_PAIRS, "only_second"),
+    ],
+)
+def test_offsets_and_cuts_are_those_of_transformers(
+    tmp_path, write, load, pairs, truncate
+):
+    ours = load(write(tmp_path))
+    theirs = transformers.AutoTokenizer.from_pretrained(tmp_path)
+    theirs.pad_token = theirs.pad_token or theirs.eos_token
+    strategies = {True: "longest_first", False: False}
+    texts, others = HARD, pairs
+    if truncate in ("only_first", "only_second"):  # one is cut, the other is short
+        texts = [text or "the" for text in HARD]
+        others = ["a"] * 5
+        if truncate == "only_second":
+            texts, others = others, texts
+    limit = 8 if truncate else None
+    found = ours(
+        texts,
+        others,
+        max_length=limit,
+        truncate=truncate,
+        padded_length=30,
+        return_offsets=True,
+        return_word_ids=True,
+    )
+    expected = theirs(
+        texts,
+        others,
+        truncation=strategies.get(truncate, truncate),
+        max_length=limit,
+        return_offsets_mapping=True,
+    )
+    for i, ids in enumerate(expected["input_ids"]):
+        size = len(ids)
+        assert found["token_ids"][i, :size].tolist() == ids
+        assert found["padding_mask"][i].sum() == size
+        offsets = [list(pair) for pair in expected["offset_mapping"][i]]
+        assert found["offsets"][i, :size].tolist() == offsets
+        words = [-1 if word is None else word for word in expected.word_ids(i)]
+        assert found["word_ids"][i, :size].tolist() == words
+    counts = ours.count_tokens(texts, others, max_length=limit, truncate=truncate)
+    assert counts.tolist() == list(map(len, expected["input_ids"]))
+    assert not found["offsets"][~found["padding_mask"]].any()
+
+
+def test_words_are_cut_into_pieces_as_transformers_cuts_them(bert):
+    ours = load_word_piece_tokenizer(bert)
+    theirs = transformers.AutoTokenizer.from_pretrained(bert)
+    words = [["The", "dogs", "unwantable"], ["Café!", "漢字"], ["dog"]]
+    found = ours(words, return_word_ids=True, return_offsets=True)
+    expected = theirs(
+        words, is_split_into_words=True, padding=True, return_offsets_mapping=True
+    )
+    np.testing.assert_array_equal(found["token_ids"], expected["input_ids"])
+    np.testing.assert_array_equal(found["offsets"], expected["offset_mapping"])
+    for i in range(3):
+        ids = [-1 if word is None else word for word in expected.word_ids(i)]
+        assert found["word_ids"][i].tolist() == ids
+
+
+def test_a_tokenizer_makes_batches_of_other_libraries():
+    tf = pytest.importorskip("tensorflow")
+    torch = pytest.importorskip("torch")
+    tokenizer = word_piece_tokenizer(WORDS)
+    tokenizer.max_length, tokenizer.truncate = 5, True
+    texts = ["the dogs", "bark", "dog dog dog dog"]
+    expected = [tokenizer(texts[:2])["token_ids"], tokenizer(texts[2:])["token_ids"]]
+    loader = torch.utils.data.DataLoader(texts, batch_size=2, collate_fn=tokenizer)
+
+    def encode(batch):
+        return tf.numpy_function(
+            lambda batch: tokenizer(batch)["token_ids"], [batch], tf.int32
+        )
+
+    dataset = tf.data.Dataset.from_tensor_slices(texts).batch(2).map(encode)
+    for ids, batch, tensor in zip(expected, loader, dataset, strict=True):
+        np.testing.assert_array_equal(batch["token_ids"], ids)
+        np.testing.assert_array_equal(tensor, ids)
+    assert expected[1].shape == (1, 5)
+
+
+def test_what_cannot_be_cut_is_told():
+    tokenizer = word_piece_tokenizer(WORDS)
+    for arguments, message in (
+        ({"truncate": "both"}, "`truncate` must be one of .*Received: 'both'"),
+        ({"max_length": 2}, "must be more than 2, the number of special tokens"),
+        ({"truncate": "only_second"}, "Received no `pairs`"),
+        ({"pairs": ["dog " * 9], "truncate": "only_first"}, "cannot be cut to max_len"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            tokenizer(["dog dog"], **{"max_length": 5, "truncate": True, **arguments})
+    with pytest.raises(ValueError, match=r"lists of words, as the first is.*'dog' at"):
+        tokenizer([["dog"], "dog"])

@@ -11,7 +11,7 @@ from helpers import BACKEND
 from keras_attention.preprocessing.raw_inputs import class_ids
 from keras_attention.preprocessing.raw_inputs import RawDataset
 from keras_attention.preprocessing.raw_inputs import RawInputs
-from keras_attention.preprocessing.raw_inputs import read_strings
+from keras_attention.preprocessing.vocabulary import read_strings
 
 
 class DigitSum(RawInputs, keras.Model):
