@@ -21,10 +21,10 @@ from keras_attention.checkpoints.families.marian import decoder_fields
 from keras_attention.checkpoints.families.marian import MARIAN_FAMILY
 from keras_attention.checkpoints.families.marian import vocabulary_sizes
 from keras_attention.generation.beam_search import check_search
-from keras_attention.generation.captioner import predict_in_batches
-from keras_attention.generation.decode import decode
-from keras_attention.generation.samplers import BeamSearch
+from keras_attention.generation.caches import merge_beams
+from keras_attention.generation.caches import split_beams
 from keras_attention.generation.translator import check_batch_size
+from keras_attention.generation.translator import run_in_batches
 from keras_attention.generation.translator import Translator
 from keras_attention.layers.base import check_choice
 from keras_attention.layers.base import check_positive
@@ -38,7 +38,6 @@ from keras_attention.layers.transformer_decoder import TransformerDecoder
 from keras_attention.layers.transformer_decoder_block import TransformerDecoderBlock
 from keras_attention.layers.transformer_encoder import TransformerEncoder
 from keras_attention.layers.transformer_encoder_block import TransformerEncoderBlock
-from keras_attention.ops.decoding import Program
 from keras_attention.preprocessing.marian_tokenizer import MarianTokenizer
 from keras_attention.preprocessing.phonemes import LETTERS
 from keras_attention.preprocessing.phonemes import PHONEMES
@@ -394,7 +393,7 @@ class Transformer(Translator, Application):
         search = self._search(
             beam_width, max_length, length_penalty, bool(return_attention_scores)
         )
-        token_ids, log_probabilities, *weights = predict_in_batches(
+        token_ids, log_probabilities, *weights = run_in_batches(
             search, source_ids, batch_size
         )
 
@@ -414,16 +413,16 @@ class Transformer(Translator, Application):
             results.append(weights.transpose(0, 2, 3, 1, 4))
         return tuple(results) if len(results) > 1 else translations
 
-    def start(self, encoder_token_ids, max_length):
-        """Reads sources, for `write`.
+    def begin_search(self, encoder_token_ids, max_length):
+        """Reads sources, for `write_token`.
 
         Args:
             encoder_token_ids: `(B, S)`, integers.
             max_length: Most tokens that are written, the end included.
 
         Returns:
-            What `write` needs of the sources, and the state before the first token: a
-            nested structure of tensors `(B, 1, ...)`, and a number.
+            What `write_token` needs of the sources, and the state before the first
+            token: a nested structure of tensors `(B, 1, ...)`, and a number.
         """
         parts = self._parts
         mask = ops.not_equal(encoder_token_ids, self.padding_id)  # (B, S)
@@ -431,15 +430,19 @@ class Transformer(Translator, Application):
         x = parts.source_positions(x, positions=_places(parts.positions, mask))
         encoded = self.decoder.read_encoder(self.encoder(x, mask=mask, training=False))
         cache = self.decoder.start_cache(encoder_token_ids.shape[0], max_length)
-        cache = [tuple(x[:, None] for x in pair) for pair in cache]
+        shape = (encoder_token_ids.shape[0], 1, -1)
+        cache = [
+            tuple(ops.reshape(x, (*shape, *x.shape[1:])) for x in pair)
+            for pair in cache
+        ]
         return (encoded, mask), (cache, 0)
 
-    def write(self, source, state, token_ids, return_attention_scores=False):
+    def write_token(self, source, state, token_ids, return_attention_scores=False):
         """Goes on by one token in each of K translations of a source.
 
         Args:
-            source: From `start`.
-            state: From `start` or from this function, K in place of 1.
+            source: From `begin_search`.
+            state: From `begin_search`, K in place of 1, or from this function.
             token_ids: `(B, K)`, the tokens before.
             return_attention_scores: Also return what they read.
 
@@ -454,10 +457,7 @@ class Transformer(Translator, Application):
             # One that was repeated for the beams may share its memory.
             cache = self.decoder.start_cache(*rows, cache[0][0].shape[3])
         else:
-            cache = [
-                tuple(ops.reshape(x, (*rows, *x.shape[2:])) for x in pair)
-                for pair in cache
-            ]
+            cache = merge_beams(cache)
         y = parts.embed_target(ops.reshape(token_ids, (*rows, 1))) * parts.scale
         places = length + ops.arange(1, dtype="int32")  # (1,)
         y, cache, weights = self.decoder.step(
@@ -469,10 +469,7 @@ class Transformer(Translator, Application):
             return_attention_scores=return_attention_scores,
         )
         logits = ops.reshape(parts.to_logits(y), (*split, -1))  # (B, K, V)
-        cache = [
-            tuple(ops.reshape(x, (*split, *x.shape[1:])) for x in pair)
-            for pair in cache
-        ]
+        cache = split_beams(cache, *split)
         if return_attention_scores:
             weights = ops.stack([cross[:, :, 0] for _, cross in weights], axis=1)
             weights = ops.cast(weights, "float32")
@@ -480,17 +477,6 @@ class Transformer(Translator, Application):
         else:
             weights = None
         return logits, (cache, length + 1), weights
-
-    def _search(self, *options):
-        """The compiled search with these options, made at the first call."""
-        if not hasattr(self, "_searches"):
-            self._searches = types.SimpleNamespace(made={})
-        if hasattr(self, "jax_state_sync"):
-            self.jax_state_sync()  # within a callback, fit holds the newest weights
-        made = self._searches.made
-        if options not in made:
-            made[options] = _Search(self, *options)
-        return made[options]
 
     def _read_sentences(self, sentences):
         """The token ids `(B, S)` of sentences that are texts or token ids."""
@@ -632,46 +618,6 @@ class Transformer(Translator, Application):
 
 SOURCE_MODEL, TARGET_MODEL = "source.spm", "target.spm"
 TARGET_PIECES = "target_vocab.json"
-
-
-class _Search:
-    """The beam search of a model, compiled.
-
-    From token ids `(B, S)` to a list: the token ids `(B, T)` of the best translation,
-    its log-probability `(B,)`, and, if asked, the weights `(B, T, L, N, S)`.
-    """
-
-    def __init__(self, model, beam_width, max_length, length_penalty, with_weights):
-        def search(encoder_token_ids):
-            source, state = model.start(encoder_token_ids, max_length + 1)
-            token_ids, log_p, weights = decode(
-                lambda token_ids, state: model.write(
-                    source, state, token_ids, with_weights
-                ),
-                state,
-                sampler=BeamSearch(beam_width, length_penalty),
-                max_length=max_length + 1,
-                start_id=model.start_id,
-                end_ids=(model.end_id,),
-                padding_id=model.padding_id,
-                forbidden_ids=model.forbidden_ids,
-                must_end=True,
-            )
-            found = [token_ids, log_p] + ([weights] if with_weights else [])
-            return [x[:, 0] for x in found]  # the best beam
-
-        self._program = Program(search, model.variables)
-
-    def predict(self, token_ids, batch_size, verbose=0):
-        """Runs it, so many rows at a time."""
-        batches = [
-            ops.convert_to_tensor(token_ids[i : i + batch_size], dtype="int32")
-            for i in range(0, len(token_ids), batch_size)
-        ]
-        found = [
-            [ops.convert_to_numpy(x) for x in self._program(batch)] for batch in batches
-        ]
-        return [np.concatenate(parts) for parts in zip(*found, strict=True)]
 
 
 def _is_published_as(family, arguments):

@@ -11,13 +11,13 @@ import numpy as np
 from keras import ops
 
 from keras_attention.generation.caches import merge_beams
+from keras_attention.generation.caches import repeat_cache
 from keras_attention.generation.caches import split_beams
 from keras_attention.generation.caches import stack_weights
 from keras_attention.generation.decode import is_open
 from keras_attention.generation.decode import NOTHING
 from keras_attention.generation.decode import place_tokens
 from keras_attention.generation.decode import random_numbers
-from keras_attention.generation.decode import repeat_beams
 from keras_attention.generation.decode import Rules
 from keras_attention.generation.decode import start_loop
 from keras_attention.generation.decode import take_step
@@ -411,11 +411,9 @@ class TextGenerator:
             return_attention_scores=with_weights,
         )
         logits = self.predict_logits(x[:, -1:])  # (B, 1, V)
-        cache = keras.tree.map_structure(lambda x: x[:, None], cache)
-        state = repeat_beams({"cache": cache}, sampler.beam_width)
-        loop = start_loop(
-            {**state, "length": size}, batch_size, sampler, slots - size, prompt
-        )
+        cache = repeat_cache(cache, batch_size, sampler.beam_width)
+        state = {"cache": cache, "length": size}
+        loop = start_loop(state, batch_size, sampler, slots - size, prompt)
         if "uniform" in inputs:
             loop["uniform"] = inputs["uniform"]
         keep = None
@@ -434,7 +432,7 @@ class TextGenerator:
         def step(token_ids, state):
             batch_size, beam_width = token_ids.shape
             length = state["length"]
-            cache = keras.tree.map_structure(merge_beams, state["cache"])
+            cache = merge_beams(state["cache"])
             if isinstance(mask, tuple):
                 here = None
                 positions = ops.zeros((1, 1), "int32") + length
@@ -453,14 +451,14 @@ class TextGenerator:
             )
             logits = self.predict_logits(x)
             logits = ops.reshape(logits, (batch_size, beam_width, -1))
-            cache = keras.tree.map_structure(
-                lambda x: split_beams(x, beam_width), cache
-            )
             keep = None
             if with_weights:
-                slots = cache[0][0].shape[3]
-                weights = [split_beams(w[0], beam_width) for w in weights]
-                keep = stack_weights(weights, slots)
+                split = (batch_size, beam_width)
+                weights = [
+                    ops.reshape(w[0], (*split, *w[0].shape[1:])) for w in weights
+                ]
+                keep = stack_weights(weights, cache[0][0].shape[1])
+            cache = split_beams(cache, batch_size, beam_width)
             return logits, {"cache": cache, "length": length + 1}, keep
 
         return step

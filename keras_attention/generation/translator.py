@@ -46,7 +46,8 @@ class Translator:
     - `max_length`: most tokens of a translation.
 
     It must have `start(encoder_token_ids)`, which reads the sentences and returns what
-    `decoder.write` needs of them, and the first state.
+    `decoder.write` needs of them, and the first state. A model that goes on in another
+    way overrides `begin_search` and `write_token`.
 
     It may set `start_id`, `end_id`, `padding_id`, and `forbidden_ids`, which are never
     written: by default those of `Vocabulary`.
@@ -139,6 +140,35 @@ class Translator:
             results.append(weights * is_word.reshape(*is_word.shape, *axes))
         return tuple(results) if len(results) > 1 else translations
 
+    def begin_search(self, encoder_token_ids, max_length):
+        """Reads the sentences, for `write_token`.
+
+        Args:
+            encoder_token_ids: `(B, S)`, integers.
+            max_length: Most tokens that are written, the end included.
+
+        Returns:
+            What `write_token` needs of the sentences, and the first state.
+        """
+        return self.start(encoder_token_ids)
+
+    def write_token(self, source, state, token_ids, return_attention_scores):
+        """Goes on by one token in each of K translations of a sentence.
+
+        Args:
+            source: From `begin_search`.
+            state: From `begin_search` or from this function.
+            token_ids: `(B, K)`, the tokens before.
+            return_attention_scores: Whether to return what they read.
+
+        Returns:
+            Logits `(B, K, V)`, the next state, and weights `(B, K, ...)` or `None`.
+        """
+        logits, state = self.decoder.write(source, state, token_ids)
+        if not return_attention_scores:
+            return logits, state, None
+        return logits, state, self.decoder.attention_weights(state)
+
     def _search(self, *options):
         """The compiled search with these options, made at the first call."""
         if not hasattr(self, "_searches"):
@@ -168,16 +198,12 @@ class Translator:
         )
 
         def step_with(source):
-            def step(token_ids, state):
-                logits, state = self.decoder.write(source, state, token_ids)
-                if not with_weights:
-                    return logits, state, None
-                return logits, state, self.decoder.attention_weights(state)
-
-            return step
+            return lambda token_ids, state: self.write_token(
+                source, state, token_ids, with_weights
+            )
 
         def begin(encoder_token_ids):
-            source, state = self.start(encoder_token_ids)
+            source, state = self.begin_search(encoder_token_ids, length)
             step = step_with(source)
             return source, take_first_step(
                 state, step, sampler, rules, length, self.start_id

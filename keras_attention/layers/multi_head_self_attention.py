@@ -115,7 +115,8 @@ class MultiHeadSelfAttention(MultiHead):
             length: Most tokens S, one a slot.
 
         Returns:
-            Pair of zeros `(B, K, S, H)` and `(B, K, S, Hv)`, for `step`.
+            Pair of zeros `(B K, S, H)` and `(B K, S, Hv)`, for `step`. The heads of a
+            sequence are neighbours: of this form XLA changes a slot in place.
 
         Example:
 
@@ -125,9 +126,9 @@ class MultiHeadSelfAttention(MultiHead):
         >>> output, cache, _ = layer.step(keras.ops.ones((3, 5, 4)), cache, length=0)
         >>> output, cache, _ = layer.step(keras.ops.ones((3, 1, 4)), cache, length=5)
         >>> tuple(output.shape), tuple(cache[0].shape)
-        ((3, 1, 4), (3, 2, 10, 8))
+        ((3, 1, 4), (6, 10, 8))
         """
-        shape = (batch_size, self.num_key_value_heads, length)
+        shape = (batch_size * self.num_key_value_heads, length)
         return tuple(
             ops.zeros((*shape, width), self.compute_dtype)
             for width in (self.key_dim, self.value_dim)
@@ -175,13 +176,13 @@ class MultiHeadSelfAttention(MultiHead):
                 positions = length + ops.arange(count, dtype="int32")
             places = {"positions": positions}
             if isinstance(self.rotary_embedding, RotaryEmbedding):
-                places["max_length"] = cache[0].shape[2]
+                places["max_length"] = cache[0].shape[1]
         query = self._query_heads(query, **places)  # (B, T, N, H)
         key = self._key_heads(key, **places)  # (B, T, K, H)
         value = split_heads(value, self.num_key_value_heads)  # (B, T, K, Hv)
         key, value = (ops.transpose(x, (0, 2, 1, 3)) for x in (key, value))
         cache = tuple(
-            write_slots(slots, x, length)
+            write_slots(slots, ops.reshape(x, (-1, *x.shape[2:])), length)
             for slots, x in zip(cache, (key, value), strict=True)
         )
         options = {"return_attention_scores": return_attention_scores}
@@ -190,8 +191,12 @@ class MultiHeadSelfAttention(MultiHead):
             options.update(is_causal=count > 1, window=self.window)
             size = count
         else:
-            size = filled_slots(length, count, cache[0].shape[2])
-            key, value = (slots[:, :, :size] for slots in cache)
+            size = filled_slots(length, count, cache[0].shape[1])
+            heads = (-1, self.num_key_value_heads)
+            key, value = (
+                ops.reshape(slots[:, :size], (*heads, size, slots.shape[2]))
+                for slots in cache
+            )
             near = None
             if self.window is not None:
                 near = window_mask(count, size, window=self.window, offset=length)

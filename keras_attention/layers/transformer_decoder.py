@@ -200,7 +200,7 @@ class TransformerDecoder(TransformerStack):
         if layer is None:
             return None
         count = x.shape[1]
-        size = filled_slots(length, count, cache[0][0].shape[2])
+        size = filled_slots(length, count, cache[0][0].shape[1])
         if isinstance(layer, AlibiBias):
             return alibi_bias(layer.num_heads, count, size, offset=length)
         buckets = relative_position_buckets(

@@ -36,9 +36,25 @@ def dot_product_scores(query, key):
     [[[[11.0, 17.0]]]]
     """
     query, key = ops.convert_to_tensor(query), ops.convert_to_tensor(key)
+    if query.shape[1] == 1:
+        return _scores_of_one(query, key)
     query = ops.transpose(query, (0, 2, 1, 3))  # (B, N, T, H)
     key = ops.transpose(key, (0, 2, 3, 1))  # (B, K, H, S)
     return _matmul_in_groups(query, key)  # (B, N, T, S)
+
+
+def _scores_of_one(query, key):
+    """Scores `(B, N, 1, S)` of one query `(B, 1, N, H)`.
+
+    The keys stand on the left, as they lie in a cache: XLA need not turn them.
+    """
+    num_heads, num_groups = query.shape[2], key.shape[2]
+    batch_size, length = ops.shape(key)[:2]
+    query = ops.reshape(query, (batch_size, num_groups, -1, query.shape[3]))
+    query = ops.transpose(query, (0, 1, 3, 2))  # (B, K, H, N / K)
+    key = ops.transpose(key, (0, 2, 1, 3))  # (B, K, S, H)
+    scores = ops.transpose(ops.matmul(key, query), (0, 1, 3, 2))  # (B, K, N / K, S)
+    return ops.reshape(scores, (batch_size, num_heads, 1, length))
 
 
 def additive_scores(query, key, kernel):
