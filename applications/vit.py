@@ -23,12 +23,15 @@ from keras_attention.layers.patch_embedding import PatchEmbedding
 from keras_attention.layers.positional_embedding import PositionalEmbedding
 from keras_attention.layers.transformer_encoder import TransformerEncoder
 from keras_attention.layers.transformer_encoder_block import TransformerEncoderBlock
+from keras_attention.preprocessing.image_inputs import ImageInputs
+from keras_attention.preprocessing.image_processor import ImageProcessor
+from keras_attention.preprocessing.image_processor import load_image_processor
 
 POOLINGS = ("token", "average")
 
 
 @keras.saving.register_keras_serializable("keras_attention")
-class ViT(Application):
+class ViT(ImageInputs, Application):
     """Classifies an image: its patches read each other, and a token reads them all.
 
     Dosovitskiy et al. 2021, Equations 1 to 4:
@@ -39,15 +42,21 @@ class ViT(Application):
         logits = norm(x)[0] W + b                                   (B, num_classes)
 
     It reads the checkpoints of the libraries transformers and timm, and writes those
-    of transformers:
+    of transformers. It learns from files and pictures of any sizes:
 
-        model = ViT.from_preset("hf://google/vit-base-patch16-224")
+        model = ViT.from_preset("hf://google/vit-base-patch16-224", num_classes=10)
+        model.compile("adam", keras.losses.SparseCategoricalCrossentropy(True))
+        model.fit(["cat.jpg", "dog.jpg", ...], labels)
 
     For images of another size its positions are stretched, Section 3.2:
 
         model = ViT.from_preset("hf://google/vit-base-patch16-224", image_size=384)
 
     Args:
+        image_processor: What makes inputs of pictures, an `ImageProcessor`, loaded with
+            a published checkpoint. By default pictures are stretched to `image_size`
+            and their levels scaled to -1 to 1, as the paper's code does. One for
+            another image size is fitted to this one.
         image_size: Height and width in pixels, one integer or two.
         patch_size: Height and width of a patch in pixels, one integer or two.
         num_channels: Number of channels.
@@ -75,6 +84,7 @@ class ViT(Application):
 
     Call arguments:
         images: `(B, height, width, num_channels)`, usually with values from -1 to 1.
+            `fit`, `evaluate` and `predict` also take pictures; see `ImageInputs`.
 
     Returns:
         Logits `(B, num_classes)`. Without classes a dict with `tokens` `(B, T, D)`,
@@ -121,6 +131,7 @@ class ViT(Application):
     def __init__(
         self,
         *,
+        image_processor=None,
         image_size=224,
         patch_size=16,
         num_channels=3,
@@ -207,3 +218,25 @@ class ViT(Application):
         self.encoder = encoder
         self.image_size = tuple(sides)
         self.class_names = class_names
+        processor = image_processor or ImageProcessor(image_size)
+        self.image_processor = processor.fitted_to(self.image_size)
+
+    @classmethod
+    def read_assets(cls, folder):
+        """Reads what a published checkpoint says of its pictures.
+
+        Args:
+            folder: Its folder.
+
+        Returns:
+            Dict with `image_processor`, which is `None` where it says nothing.
+        """
+        return {"image_processor": load_image_processor(folder)}
+
+    def save_assets(self, folder):
+        """Writes `preprocessor_config.json`.
+
+        Args:
+            folder: An existing folder.
+        """
+        self.image_processor.save(folder)

@@ -9,6 +9,7 @@ import pathlib
 import keras
 import numpy as np
 
+from keras_attention.preprocessing import ImageProcessor
 from keras_attention.preprocessing import load_image
 from keras_attention.preprocessing import Vocabulary
 from keras_attention.preprocessing.vocabulary import SPECIAL_TOKENS
@@ -74,7 +75,10 @@ def see_image(model, path):
         )
     size = _image_size(model, takes[0])
     image = load_image(path, size)  # bytes
-    pictures = image[None].astype("float32") / 255
+    processor = getattr(model, "image_processor", None)
+    if processor is None:  # that of most models
+        processor = ImageProcessor(mean=None, std=None)
+    pictures = processor.normalize(image[None])
     maps = attention_maps(model, pictures, include_keras=True).of_kind("self")
     lengths = {each.weights.shape[-1] for each in maps.values()}
     if len(lengths) != 1:

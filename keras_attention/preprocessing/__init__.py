@@ -4,6 +4,12 @@ from keras_attention.preprocessing.captions import CaptionDataset as CaptionData
 from keras_attention.preprocessing.captions import load_captions as load_captions
 from keras_attention.preprocessing.cmudict import cmudict as cmudict
 from keras_attention.preprocessing.cmudict import Pronunciations as Pronunciations
+from keras_attention.preprocessing.image_processor import (
+    ImageProcessor as ImageProcessor,
+)
+from keras_attention.preprocessing.image_processor import (
+    load_image_processor as load_image_processor,
+)
 from keras_attention.preprocessing.images import load_image as load_image
 from keras_attention.preprocessing.marian_tokenizer import (
     MarianTokenizer as MarianTokenizer,

@@ -1,6 +1,7 @@
-"""Files written whole, the folder of cached ones, and packages that are optional."""
+"""Files written whole, JSON, the folder of cached ones, packages that are optional."""
 
 import importlib
+import json
 import os
 import pathlib
 import uuid
@@ -20,6 +21,23 @@ def replace_file(path, data):
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def read_json(path):
+    """What a file of JSON holds.
+
+    Args:
+        path: A `pathlib.Path`.
+
+    Raises:
+        ValueError: It is not JSON.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(
+            f"{path} is not JSON: {error}. Copy or download it again."
+        ) from None
 
 
 def cache_folder():

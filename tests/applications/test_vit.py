@@ -13,6 +13,7 @@ from keras_attention.checkpoints import named_weights
 from keras_attention.checkpoints import open_tensors
 from keras_attention.checkpoints import write_tensors
 from keras_attention.checkpoints.families.vit import cubic_weights
+from keras_attention.preprocessing import ImageProcessor
 from published import assert_close
 from published import run_reference
 from published import save_reference
@@ -92,7 +93,8 @@ def test_what_is_saved_here_opens_there(tmp_path, name, changes):
     for key, tensor in theirs.items():
         np.testing.assert_array_equal(ours[key], tensor)
     here = applications.from_preset(tmp_path / "ours")
-    assert {**here.get_config(), "name": ""} == {**model.get_config(), "name": ""}
+    new = {"name": "", "image_processor": None}  # which "theirs" does not have
+    assert {**here.get_config(), **new} == {**model.get_config(), **new}
 
 
 @pytest.mark.once
@@ -270,6 +272,120 @@ SMALL = {
 }
 
 
+def levels(*sizes):
+    return [RNG.integers(0, 256, (*size, 3)).astype("uint8") for size in sizes]
+
+
+def compiled(model, **options):
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile("sgd", loss, metrics=["accuracy"], **options)
+    return model
+
+
+@pytest.mark.compiles_much
+def test_it_learns_from_pictures_what_it_learns_from_arrays(tmp_path):
+    """Files, Pillow images and arrays, and labels by name."""
+    pillow = pytest.importorskip("PIL.Image")
+    images = levels((5, 9), (30, 20), (8, 12), (7, 40), (16, 16))
+    pillow.fromarray(images[0]).save(tmp_path / "a.png")
+    pillow.fromarray(images[1]).save(tmp_path / "b.png")
+    raw = [str(tmp_path / "a.png"), tmp_path / "b.png", images[2]]
+    raw += [pillow.fromarray(images[3]), images[4] / 255]
+    names = ["v", "w", "x", "y", "z"]
+    labels = ["z", "v", "y", "w", "v"]
+    numbers = np.array([4, 0, 3, 1, 0])
+    results = []
+    model = ViT(**SMALL, class_names=names)
+    before = model.get_weights()
+    prepared = model.image_processor.load(images)
+    assert prepared.shape == (5, 8, 12, 3)
+    for x, y in ((raw, labels), (prepared, numbers)):
+        model.set_weights(before)
+        compiled(model)
+        history = model.fit(
+            x, y, batch_size=2, epochs=2, shuffle=False, verbose=0, validation_split=0.4
+        )
+        scores = model.evaluate(x, y, batch_size=2, verbose=0)
+        found = model.predict(x, batch_size=2, verbose=0)
+        results.append([history.history["val_loss"], scores, found])
+    for ours, theirs in zip(*results, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-5)
+    model.fit(raw, labels, validation_data=(raw[:2], labels[:2]), verbose=0)
+    expected = model.predict_on_batch(prepared)
+    np.testing.assert_allclose(model.predict_on_batch(raw), expected, atol=1e-5)
+
+
+@pytest.mark.once
+def test_levels_are_no_prepared_inputs():
+    """An array of integers is scaled; Keras would take 255 for 255."""
+    model = ViT(**SMALL)
+    images = np.stack(levels((9, 7), (9, 7), (9, 7)))
+    found = model.predict(images, verbose=0)
+    assert_close(found, model.predict(list(images), verbose=0))
+    white = model.image_processor.load([np.full((2, 2, 3), 255)])
+    np.testing.assert_allclose(white, 1)
+
+
+@pytest.mark.once
+def test_only_the_pictures_of_a_batch_are_read(tmp_path):
+    pillow = pytest.importorskip("PIL.Image")
+    path = tmp_path / "a.png"
+    pillow.fromarray(*levels((4, 4))).save(path)
+    model = compiled(ViT(**SMALL))
+    missing = [path] * 6 + [tmp_path / "no.png"] * 2
+    model.evaluate(missing, np.zeros(8, int), batch_size=2, steps=3, verbose=0)
+    with pytest.raises(FileNotFoundError, match="no.png"):
+        model.evaluate(missing, np.zeros(8, int), batch_size=2, verbose=0)
+
+
+@pytest.mark.once
+def test_the_processor_comes_and_goes_with_the_model(tmp_path):
+    """Also to transformers, and for images of another size."""
+    save_reference(
+        "ViTForImageClassification",
+        tmp_path,
+        **{**CONFIG, "num_channels": 3, "num_labels": 4},
+    )
+    theirs = transformers.ViTImageProcessorPil(
+        size={"height": 14, "width": 24},
+        do_center_crop=True,
+        crop_size={"height": 12, "width": 20},
+        image_mean=[0.1, 0.2, 0.3],
+        resample=3,
+    )
+    theirs.save_pretrained(tmp_path)
+    model = ViT.from_preset(tmp_path, num_classes=5)
+    assert model.image_processor.image_size == (14, 24)
+    model.save_to_preset(tmp_path / "ours")
+    again = transformers.ViTImageProcessorPil.from_pretrained(tmp_path / "ours")
+    image = np.array(levels((31, 17))[0])
+    expected = theirs(image, input_data_format="channels_last", return_tensors="np")
+    found = again(image, input_data_format="channels_last", return_tensors="np")
+    np.testing.assert_allclose(found["pixel_values"], expected["pixel_values"])
+    wanted = expected["pixel_values"].transpose(0, 2, 3, 1)
+    model.save(tmp_path / "model.keras")
+    kept = keras.models.load_model(tmp_path / "model.keras")
+    for one in (model, kept, ViT.from_preset(tmp_path / "ours")):
+        found = one.image_processor.load([image])
+        np.testing.assert_allclose(found, wanted, atol=1e-6)
+        assert_close(one.predict([image], verbose=0), to_numpy(model(wanted)))
+    larger = ViT.from_preset(tmp_path, image_size=(24, 40)).image_processor
+    assert (larger.image_size, larger.crop_size) == ((28, 48), (24, 40))
+
+
+@pytest.mark.once
+def test_what_is_no_list_of_pictures_is_told():
+    model = ViT(**SMALL)
+    with pytest.raises(ValueError, match="Received one: 'a.png'. Put it in a list"):
+        model.predict("a.png")
+    gray = ViT(**SMALL, num_channels=1)
+    with pytest.raises(ValueError, match="of 1 channels.*floats .n, height, width, 1"):
+        gray.predict(["a.png"])
+    assert gray.predict(pictures(8, 12, 1), verbose=0).shape == (3, 5)
+    with pytest.raises(ValueError, match="from 0 to 4.*Received 5 at position 1"):
+        compiled(model).fit(levels((3, 4), (5, 6)), [0, 5])
+
+
 @pytest.mark.compiles_much
 def test_one_step_of_training_moves_every_weight():
     model = ViT(**SMALL, dropout=0.2, attention_dropout=0.1, drop_path=0.1, seed=1)
@@ -284,6 +400,7 @@ def test_one_step_of_training_moves_every_weight():
 def test_every_argument_survives_a_keras_file(tmp_path):
     arguments = {
         **SMALL,
+        "image_processor": ImageProcessor(shortest_edge=9, crop_size=(8, 12)),
         "num_channels": 1,
         "activation": "relu",
         "epsilon": 0.1,
