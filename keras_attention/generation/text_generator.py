@@ -221,7 +221,7 @@ class TextGenerator:
             raise ValueError("`prompts` must hold at least one prompt. Received none.")
         has_text = any(isinstance(prompt, str) for prompt in prompts)
         if has_text:
-            return [self._encode(i, text) for i, text in enumerate(prompts)], True
+            return [self._read_prompt(*item) for item in enumerate(prompts)], True
         rows = []
         for i, prompt in enumerate(prompts):
             row = np.asarray(prompt)
@@ -233,7 +233,7 @@ class TextGenerator:
             rows.append(self._check_row(i, row.tolist()))
         return rows, False
 
-    def _encode(self, number, text):
+    def _read_prompt(self, number, text):
         if self.tokenizer is None:
             raise ValueError(
                 f"This {type(self).__name__} has no tokenizer, so it reads token ids. "
