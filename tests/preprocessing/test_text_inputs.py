@@ -153,3 +153,115 @@ def test_the_limits_of_a_tokenizer_are_saved_with_the_model(tmp_path):
         assert again.tokenizer == model.tokenizer
         assert again.tokenizer.max_length == 7
         assert again.tokenizer.truncate == "only_first"
+
+
+SENTENCES = [["a", "unwanted", "film"], ["good", "films"], ["bad"]]
+TAGS = [["O", "ADJ", "N"], ["ADJ", "N"], ["ADJ"]]
+
+
+def make_tagger(**arguments):
+    return make_bert(
+        head="token_classification", class_names=["O", "N", "ADJ"], **arguments
+    )
+
+
+@pytest.mark.once
+def test_the_first_token_of_a_word_learns_its_label():
+    """[CLS] a un ##wanted film [SEP], and good film ##s."""
+    model = make_tagger()
+    inputs, targets, weights = model._prepare_batch(
+        SENTENCES, TAGS, np.array([1.0, 2.0, 4.0])
+    )
+    assert inputs["token_ids"][0, :6].tolist() == [2, 9, 10, 11, 6, 3]
+    assert targets[:, :6].tolist() == [
+        [0, 0, 2, 0, 1, 0],
+        [0, 2, 1, 0, 0, 0],
+        [0, 2, 0, 0, 0, 0],
+    ]
+    assert weights[:, :6].tolist() == [
+        [0, 1, 1, 0, 1, 0],
+        [0, 2, 2, 0, 0, 0],
+        [0, 4, 0, 0, 0, 0],
+    ]
+
+
+def test_words_are_labelled():
+    model = make_tagger(dropout=0.0, attention_dropout=0.0)
+    model.compile(keras.optimizers.Adam(0.05), LOSS, weighted_metrics=["accuracy"])
+    history = model.fit(SENTENCES, TAGS, epochs=40, verbose=0).history
+    assert history["accuracy"][-1] == 1
+    names, probabilities = model.classify(SENTENCES)
+    assert names == TAGS
+    assert [row.shape for row in probabilities] == [(3, 3), (2, 3), (1, 3)]
+    np.testing.assert_allclose(probabilities[0].sum(axis=-1), 1, rtol=1e-5)
+
+
+@pytest.mark.once
+def test_words_that_are_cut_off_have_no_label():
+    model = make_tagger()
+    model.tokenizer.truncate, model.tokenizer.max_length = True, 4
+    _, targets, weights = model._prepare_batch(SENTENCES[:1], TAGS[:1])
+    assert targets[0, :5].tolist() == [0, 0, 2, 0, 0]
+    assert weights[0, :5].tolist() == [0, 1, 1, 0, 0]
+    assert [len(names) for names in model.classify(SENTENCES)[0]] == [2, 2, 1]
+
+
+QUESTIONS = ["the film", "good", "a"]
+CONTEXTS = ["a  good film .", "the unwanted films", "bad"]
+SPANS = [(3, 7), (4, 18), (-1, -1)]  # "good", "unwanted films", none
+
+
+@pytest.mark.once
+def test_answers_become_tokens():
+    """[CLS] the film [SEP] a good film . [SEP]"""
+    model = make_bert(head="question_answering")
+    inputs, targets, _ = model._prepare_batch((QUESTIONS, CONTEXTS), SPANS)
+    assert inputs["token_ids"][0, :9].tolist() == [2, 8, 6, 3, 9, 4, 6, 12, 3]
+    assert targets["start"].tolist() == [5, 4, 0]
+    assert targets["end"].tolist() == [5, 7, 0]
+    model.tokenizer.truncate, model.tokenizer.max_length = "only_second", 7
+    _, targets, _ = model._prepare_batch((QUESTIONS, CONTEXTS), SPANS)
+    assert targets["start"].tolist() == [5, 0, 0]
+
+
+@pytest.mark.compiles_much
+def test_questions_are_answered():
+    model = make_bert(head="question_answering", dropout=0.0, attention_dropout=0.0)
+    model.compile(keras.optimizers.Adam(0.02), {"start": LOSS, "end": LOSS})
+    model.fit((QUESTIONS[:2], CONTEXTS[:2]), SPANS[:2], epochs=40, verbose=0)
+    assert model.answer(QUESTIONS[:2], CONTEXTS[:2]) == ["good", "unwanted films"]
+    assert model.answer(QUESTIONS[1:2], CONTEXTS[1:2], max_answer_length=2) != [
+        "unwanted films"
+    ]
+
+
+@pytest.mark.once
+def test_labels_that_fit_no_word_or_context_are_told():
+    tagger, reader = make_tagger(), make_bert(head="question_answering")
+    for model, x, y, message in (
+        (tagger, ["a film"], [["O", "N"]], "a list of words. Received 'a film' at"),
+        (tagger, SENTENCES, [*TAGS[:2], []], "1 words and 0 labels at position 2"),
+        (tagger, SENTENCES[2:], [["V"]], "one of .*Received 'V'"),
+        (reader, ["a"], [(0, 1)], "pass pairs"),
+        (reader, (["a"], ["bad"]), [[1]], r"shape \(1, 1\), int64"),
+        (reader, (["a"], ["bad"]), [(0, 4)], "of 3 characters. Received: from 0 to 4"),
+        (reader, (["a"], ["bad"]), [(-1, 2)], "Received: from -1 to 2"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            model.train_on_batch(x, y)
+    with pytest.raises(ValueError, match="so it does not classify"):
+        reader.classify(["a"])
+    with pytest.raises(ValueError, match="so it answers no questions"):
+        tagger.answer(["a"], ["a"])
+
+
+def test_a_classifier_says_names_and_probabilities():
+    model = make_bert(class_names=["against", "for"])
+    names, probabilities = model.classify(TEXTS)
+    logits = model.predict(TEXTS, verbose=0)
+    odds = np.exp(logits[:, 0] - logits[:, 1])
+    np.testing.assert_allclose(
+        probabilities[:, 0] / probabilities[:, 1], odds, rtol=1e-4
+    )
+    assert names == [["for", "against"][int(odd > 1)] for odd in odds]
+    assert set(make_bert().classify(["good"])[0]) <= {0, 1}
