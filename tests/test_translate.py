@@ -34,6 +34,31 @@ def test_the_same_sentences_are_held_out_whatever_else_there_is():
 
 
 @pytest.mark.once
+def test_no_more_are_held_out_than_are_translated_in_a_moment(monkeypatch):
+    _, many = translate.hold_out(PAIRS)
+    monkeypatch.setattr(translate, "MOST_HELD_OUT", 3)
+    training, few = translate.hold_out(PAIRS)
+    assert few == many[:3]
+    assert not set(training) & set(many)
+
+
+@pytest.mark.once
+def test_translations_are_scored_by_the_length_of_the_source(capsys):
+    """The short one is right, the long one has nothing in common with the truth."""
+    pytest.importorskip("sacrebleu")
+    sources = ["a b c d", "a b c d e f g"]
+    scores = translate.score(sources, ["w x y z", "q"], ["w x y z", "k l m n o p r"])
+    assert list(scores) == ["all", "1-5", "6-10"]
+    assert scores["1-5"] == (1, pytest.approx(100), pytest.approx(100))
+    assert scores["6-10"] == (1, 0, 0)
+    assert scores["all"][0] == 2
+    translate.print_scores(scores, translate.score(sources, sources, sources))
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split() == [*"words of a source pairs BLEU chrF copied".split()]
+    assert lines[2].split() == ["1-5", "1", "100.0", "100.0", "100.0"]
+
+
+@pytest.mark.once
 @pytest.mark.parametrize(
     ("text", "options", "message"),
     [
