@@ -79,8 +79,6 @@ MODELS = {
     ),
 }
 RATES = {"RNNSeq2Seq": 3e-3, "AttentionSeq2Seq": 3e-3, "Transformer": 2e-3}
-# Steps of the recurrent networks take hardly longer with more words; the Transformer
-# learns more from more steps.
 BATCH_SIZES = {"RNNSeq2Seq": 64, "AttentionSeq2Seq": 64, "Transformer": 32}
 QUICK = {
     "RNNSeq2Seq": {"hidden_dim": 8, "word_dim": 4},

@@ -5,8 +5,8 @@
 Each line of the file holds source<TAB>target. One pair in twenty is held out, and the
 model is scored on them. With `--model rnn` it does without attention.
 
-Ten minutes of training. After 3.2 (`--minutes 3.2`), with JAX alone on two CPU cores,
-the pairs of `tutorials/libreoffice_help.py` with at most ten words, seen 3.6 times:
+Ten minutes of training. After 3.2 (`--minutes 3.2`), with JAX on two CPU cores, the
+pairs of `tutorials/libreoffice_help.py` with at most ten words, seen 3.6 times:
 
     words of a source    pairs   BLEU   chrF   copied
     all                    838   21.7   42.6      6.3
