@@ -42,8 +42,8 @@ def train_word_pieces(paths, vocabulary_size=30522, min_count=2, lowercase=True)
     >>> import pathlib
     >>> _ = pathlib.Path("text.txt").write_text("low lower lowest\\nnew newest\\n")
     >>> tokenizer = train_word_pieces("text.txt", vocabulary_size=30)
-    >>> tokenizer.tokens(tokenizer.encode(["Newest low"]))
-    [['[CLS]', 'ne', '##west', 'lo', '##w', '[SEP]']]
+    >>> tokenizer.decode(tokenizer.encode(["Newest low"]))
+    ['newest low']
     """
     paths = check_paths(paths)
     tokenizers = import_tokenizers()
@@ -102,8 +102,8 @@ def train_byte_pairs(paths, vocabulary_size=50257, min_count=2):
     >>> import pathlib
     >>> _ = pathlib.Path("text.txt").write_text("low lower lowest\\nnew newest\\n")
     >>> tokenizer = train_byte_pairs("text.txt", vocabulary_size=265)
-    >>> tokenizer.tokens(tokenizer.encode(["lower lowest"]))
-    [['lo', 'wer', 'Ġlo', 'west']]
+    >>> tokenizer.decode(tokenizer.encode(["lower lowest"]))
+    ['lower lowest']
     """
     paths = check_paths(paths)
     check_any(next(lines_of(paths), ""), paths)
