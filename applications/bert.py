@@ -19,8 +19,8 @@ from keras_attention.layers.token_and_position_embedding import (
 )
 from keras_attention.layers.transformer_encoder import TransformerEncoder
 from keras_attention.layers.transformer_encoder_block import TransformerEncoderBlock
-from keras_attention.preprocessing.published_tokenizer import load_word_piece_tokenizer
 from keras_attention.preprocessing.text_inputs import TextInputs
+from keras_attention.preprocessing.tokenizer_files import load_word_piece_tokenizer
 
 CLASSIFIERS = ("classification", "token_classification")
 POOLED = (None, "pretraining", "next_sentence", "classification")
@@ -260,15 +260,6 @@ class BERT(TextInputs, Application):
             Dict with `tokenizer`, which is `None` without such files.
         """
         return {"tokenizer": load_word_piece_tokenizer(folder)}
-
-    def save_assets(self, folder):
-        """Writes the tokenizer.
-
-        Args:
-            folder: An existing folder.
-        """
-        if self.tokenizer is not None:
-            self.tokenizer.save(folder)
 
 
 def _norm(epsilon, name):

@@ -20,8 +20,8 @@ from keras_attention.layers.token_and_position_embedding import (
 from keras_attention.layers.token_positions import TokenPositions
 from keras_attention.layers.transformer_decoder import TransformerDecoder
 from keras_attention.layers.transformer_decoder_block import TransformerDecoderBlock
-from keras_attention.preprocessing.published_tokenizer import load_byte_pair_tokenizer
 from keras_attention.preprocessing.text_inputs import TextInputs
+from keras_attention.preprocessing.tokenizer_files import load_byte_pair_tokenizer
 
 HEADS = (None, "language_model", "classification")
 
@@ -245,12 +245,3 @@ class GPT2(TextInputs, TextGenerator, Application):
             Dict with `tokenizer`, which is `None` without such files.
         """
         return {"tokenizer": load_byte_pair_tokenizer(folder)}
-
-    def save_assets(self, folder):
-        """Writes the tokenizer.
-
-        Args:
-            folder: An existing folder.
-        """
-        if self.tokenizer is not None:
-            self.tokenizer.save(folder)

@@ -5,18 +5,18 @@ Letters for axes: n examples, B of them in a batch.
 
 import inspect
 import itertools
-import operator
 import types
 
 import keras
 import numpy as np
 
 from keras_attention.ops.streams import to_tensorflow_dataset
+from keras_attention.preprocessing.raw_dataset import RawDataset
+from keras_attention.preprocessing.raw_dataset import RawStream
 from keras_attention.preprocessing.vocabulary import read_strings
 from keras_attention.preprocessing.vocabulary import shorten
 
 SHORTEST = 8  # a padded sequence; shorter ones are hardly faster
-GROUP = 50  # batches that are sorted by length together
 
 
 class RawInputs:
@@ -284,159 +284,6 @@ class RawInputs:
         return {numbers.get(key, key): value for key, value in class_weight.items()}
 
 
-class RawDataset(keras.utils.PyDataset):
-    """Batches of raw examples, which are prepared when they are asked for.
-
-    Args:
-        model: A model with `RawInputs`.
-        examples: List of n examples.
-        labels: What `read_labels` returned, or `None`.
-        weights: `(n,)`, or `None`.
-        batch_size: B, by default 32.
-        shuffle: Draw other batches for each epoch.
-        sort: Put examples of similar length together. Without, they stay in their order
-            and all are padded to the longest.
-
-    Raises:
-        ValueError: `batch_size` is less than 1.
-    """
-
-    def __init__(
-        self,
-        model,
-        examples,
-        labels=None,
-        weights=None,
-        batch_size=None,
-        shuffle=False,
-        sort=True,
-    ):
-        super().__init__()
-        batch_size = 32 if batch_size is None else operator.index(batch_size)
-        if batch_size < 1:
-            raise ValueError(
-                f"`batch_size` must be 1 or more. Received: batch_size={batch_size}"
-            )
-        self.model, self.examples = model, examples
-        self.labels, self.weights = labels, weights
-        self.batch_size, self.shuffle, self.sort = batch_size, shuffle, sort
-        self.lengths = model.raw_lengths(examples)
-        if self.lengths is not None:
-            self.lengths = np.asarray(self.lengths)
-            self.longest = int(self.lengths.max())
-        self.batches = self._draw_batches()
-        self.padded_lengths = sorted(set(map(self._padded_length, self.batches)))
-
-    def __len__(self):
-        return len(self.batches)
-
-    def __getitem__(self, index):
-        if not 0 <= index < len(self):
-            raise IndexError(f"Batch {index} of {len(self)}.")
-        rows = self.batches[index]
-        parts = self.model._prepare_rows(
-            [self.examples[row] for row in rows],
-            take_rows(self.labels, rows),
-            take_rows(self.weights, rows),
-            self._length_of(rows),
-        )
-        return tuple(part for part in parts if part is not None)
-
-    def on_epoch_end(self):
-        if self.shuffle:
-            self.batches = self._draw_batches()
-
-    def split(self, fraction, batch_size=None):
-        """Two data sets, of the first examples and of the last, as Keras splits.
-
-        Args:
-            fraction: The part of the examples in the second, between 0 and 1.
-            batch_size: B of the second.
-
-        Returns:
-            The data sets. The second is not shuffled.
-
-        Raises:
-            ValueError: One would be empty.
-        """
-        count = len(self.examples)
-        begin = int(count * (1.0 - fraction))
-        if not 0 < begin < count:
-            raise ValueError(
-                "`validation_split` must leave examples on both sides. Received: "
-                f"validation_split={fraction} of {count} examples."
-            )
-        options = (self.batch_size, self.shuffle, self.sort), (batch_size, False, True)
-        return tuple(
-            RawDataset(
-                self.model,
-                self.examples[rows.start : rows.stop],
-                take_rows(self.labels, rows),
-                take_rows(self.weights, rows),
-                *chosen,
-            )
-            for rows, chosen in zip(
-                (range(begin), range(begin, count)), options, strict=True
-            )
-        )
-
-    def _draw_batches(self):
-        """The rows of each batch, a list of arrays."""
-        count = len(self.examples)
-        order = np.random.permutation(count) if self.shuffle else np.arange(count)
-        if self.lengths is not None and self.sort:
-            size = GROUP * self.batch_size if self.shuffle else count
-            groups = [order[i : i + size] for i in range(0, count, size)]
-            order = np.concatenate(
-                [rows[np.argsort(self.lengths[rows], kind="stable")] for rows in groups]
-            )
-        starts = range(0, count, self.batch_size)
-        batches = [order[start : start + self.batch_size] for start in starts]
-        if self.lengths is not None and self.sort and len(batches) > 1:
-            # TensorFlow takes for fixed what the first two batches have in common. The
-            # order in which `fit` shows them is another.
-            batches.sort(key=lambda rows: self.lengths[rows].max())
-            batches = [batches[-1], *batches[:-1]]
-        return batches
-
-    def _padded_length(self, rows):
-        """What a batch would be padded to on its own; 0 without lengths."""
-        if self.lengths is None:
-            return 0
-        longest = self.lengths[rows].max() if self.sort else self.longest
-        return self.model._padded_length(longest)
-
-    def _length_of(self, rows):
-        """What a batch is padded to, one of the lengths of the first epoch."""
-        if self.lengths is None:
-            return None
-        if len(rows) < self.batch_size:  # one shape for all that are short
-            return self.padded_lengths[-1]
-        needed = self._padded_length(rows)
-        return next(length for length in self.padded_lengths if length >= needed)
-
-
-class RawStream(keras.utils.PyDataset):
-    """Batches in the order in which something gives them, such as a `DataLoader`.
-
-    Args:
-        iterate: Function without arguments that begins to yield batches anew.
-        count: How many there are.
-    """
-
-    def __init__(self, iterate, count):
-        super().__init__()
-        self.iterate, self.count = iterate, count
-
-    def __len__(self):
-        return self.count
-
-    def __getitem__(self, index):
-        if index == 0:
-            self._batches = self.iterate()
-        return next(self._batches)
-
-
 def class_ids(labels, class_names=None, num_classes=None):
     """The numbers of classes.
 
@@ -482,17 +329,6 @@ def class_ids(labels, class_names=None, num_classes=None):
                 f"{wrong[0]}. Build the model with `num_classes`."
             )
     return labels
-
-
-def take_rows(values, rows):
-    """Some rows of an array, a list, or a dict of arrays; nothing of `None`."""
-    if values is None:
-        return None
-    if isinstance(values, dict):
-        return {name: take_rows(part, rows) for name, part in values.items()}
-    if isinstance(values, list):
-        return [values[row] for row in rows]
-    return values[np.asarray(rows)]
 
 
 def _arguments(function, *args, **kwargs):

@@ -61,6 +61,15 @@ class TextInputs(RawInputs):
             )
         return examples
 
+    def save_assets(self, folder):
+        """Writes the tokenizer.
+
+        Args:
+            folder: An existing folder.
+        """
+        if self.tokenizer is not None:
+            self.tokenizer.save(folder)
+
     def raw_lengths(self, examples):
         """The number of tokens of each text or pair, special tokens included.
 
@@ -162,7 +171,7 @@ class TextInputs(RawInputs):
         Example:
 
         >>> from keras_attention.applications import BERT
-        >>> from keras_attention.preprocessing.published_tokenizer import (
+        >>> from keras_attention.preprocessing.tokenizer_files import (
         ...     word_piece_tokenizer,
         ... )
         >>> words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "good", "bad"]

@@ -66,7 +66,7 @@ def tokenize_sentences(paths, tokenizer, cache=None):
     Example:
 
     >>> import pathlib
-    >>> from keras_attention.preprocessing.published_tokenizer import (
+    >>> from keras_attention.preprocessing.tokenizer_files import (
     ...     word_piece_tokenizer,
     ... )
     >>> _ = pathlib.Path("text.txt").write_text("a b\\nb\\n\\na a a\\n")
@@ -124,7 +124,7 @@ def tokenize_text(paths, tokenizer, separator=None, cache=None):
     Example:
 
     >>> import pathlib
-    >>> from keras_attention.preprocessing.published_tokenizer import (
+    >>> from keras_attention.preprocessing.tokenizer_files import (
     ...     byte_pair_tokenizer,
     ... )
     >>> _ = pathlib.Path("text.txt").write_text("ab\\n\\nb\\n")

@@ -2,12 +2,12 @@
 
 import json
 
-from keras_attention.preprocessing.files import import_package
-from keras_attention.preprocessing.published_tokenizer import byte_pair_tokenizer
-from keras_attention.preprocessing.published_tokenizer import word_piece_tokenizer
+from keras_attention.preprocessing.published_tokenizer import import_tokenizers
 from keras_attention.preprocessing.token_files import check_any
 from keras_attention.preprocessing.token_files import check_paths
 from keras_attention.preprocessing.token_files import read_lines
+from keras_attention.preprocessing.tokenizer_files import byte_pair_tokenizer
+from keras_attention.preprocessing.tokenizer_files import word_piece_tokenizer
 
 # In the order of the vocabularies of the published models of BERT.
 WORD_PIECE_SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
@@ -135,7 +135,3 @@ def train_byte_pairs(paths, vocabulary_size=50257, min_count=2):
 def lines_of(paths):
     for path in paths:
         yield from read_lines(path)
-
-
-def import_tokenizers():
-    return import_package("tokenizers", "tokenizers", "text", "Training a tokenizer")

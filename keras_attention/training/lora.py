@@ -5,20 +5,20 @@ Hu et al. 2022, arXiv:2106.09685.
 
 import json
 import math
-import os
 import pathlib
 import types
 
 import keras
 
 from keras_attention.checkpoints.tensors import open_safetensors
-from keras_attention.checkpoints.tensors import write_file
 from keras_attention.checkpoints.weights import listed
 from keras_attention.checkpoints.weights import named_layers
 from keras_attention.checkpoints.weights import named_weights
 from keras_attention.layers.base import BaseLayer
 from keras_attention.layers.base import check_choice
 from keras_attention.layers.low_rank_adapter import LowRankAdapter
+from keras_attention.preprocessing.files import import_package
+from keras_attention.preprocessing.files import replace_file
 
 TARGETS = ("query", "key", "value", "output", "mlp")
 METADATA = "lora"
@@ -243,12 +243,10 @@ def save_lora(model, path):
         name: keras.ops.convert_to_numpy(weight)
         for name, weight in _trained(model).items()
     }
-    new = path.with_name(path.name + ".tmp")
-    try:
-        write_file(new, arrays, {METADATA: json.dumps(options)})
-        os.replace(new, path)
-    finally:
-        new.unlink(missing_ok=True)
+    safetensors = import_package(
+        "safetensors.numpy", "safetensors", "text", "Saving adapters"
+    )
+    replace_file(path, safetensors.save(arrays, {METADATA: json.dumps(options)}))
 
 
 def load_lora(model, path):
@@ -268,9 +266,11 @@ def load_lora(model, path):
     >>> load_lora(keras.Sequential(), "no_such_file.safetensors")
     Traceback (most recent call last):
         ...
-    ValueError: There is no no_such_file.safetensors in .. Pass...
+    ValueError: There is no file 'no_such_file.safetensors'. `save_lora` writes one.
     """
     path = pathlib.Path(path).expanduser()
+    if not path.is_file():
+        raise ValueError(f"There is no file {str(path)!r}. `save_lora` writes one.")
     with open_safetensors(path) as file:
         metadata = file.metadata() or {}
         if METADATA not in metadata:

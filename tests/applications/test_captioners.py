@@ -61,6 +61,7 @@ def test_it_predicts_a_word_after_each_token(captioner, data):
     assert model.output_shape == (None, None, 7)
 
 
+@pytest.mark.compiles_much
 @both
 def test_it_learns_captions_by_heart(captioner, data):
     """Six pictures of noise, each with its caption, and nothing dropped."""
@@ -125,6 +126,7 @@ def test_it_trains_on_every_kind_of_data(captioner, form, data):
     assert len(losses) == 2 and np.isfinite(losses).all()
 
 
+@pytest.mark.compiles_much
 @one_of_them
 @pytest.mark.parametrize("policy", ["mixed_bfloat16"])
 def test_it_trains_in_mixed_precision(captioner, policy, data):
@@ -348,6 +350,7 @@ def test_token_ids_out_of_range_are_refused(captioner, data):
         model.predict({**inputs, "token_ids": np.zeros((6, 4), "float32")}, verbose=0)
 
 
+@pytest.mark.compiles_much
 @both
 def test_a_folder_holds_the_model_and_its_words(captioner, data, tmp_path):
     model = make(captioner)

@@ -6,10 +6,10 @@ import keras
 import numpy as np
 import pytest
 
-from keras_attention.preprocessing.published_tokenizer import load_byte_pair_tokenizer
-from keras_attention.preprocessing.published_tokenizer import load_word_piece_tokenizer
 from keras_attention.preprocessing.published_tokenizer import PublishedTokenizer
-from keras_attention.preprocessing.published_tokenizer import word_piece_tokenizer
+from keras_attention.preprocessing.tokenizer_files import load_byte_pair_tokenizer
+from keras_attention.preprocessing.tokenizer_files import load_word_piece_tokenizer
+from keras_attention.preprocessing.tokenizer_files import word_piece_tokenizer
 
 transformers = pytest.importorskip("transformers")
 tokenizers = pytest.importorskip("tokenizers")

@@ -6,9 +6,9 @@ import pytest
 
 from keras_attention.applications import BERT
 from keras_attention.applications import GPT2
-from keras_attention.preprocessing.published_tokenizer import byte_pair_tokenizer
-from keras_attention.preprocessing.published_tokenizer import word_piece_tokenizer
 from keras_attention.preprocessing.text_inputs import read_texts
+from keras_attention.preprocessing.tokenizer_files import byte_pair_tokenizer
+from keras_attention.preprocessing.tokenizer_files import word_piece_tokenizer
 
 pytest.importorskip("tokenizers")
 

@@ -8,10 +8,10 @@ import pytest
 from keras_attention.preprocessing import token_files
 from keras_attention.preprocessing import train_byte_pairs
 from keras_attention.preprocessing import Vocabulary
-from keras_attention.preprocessing.published_tokenizer import word_piece_tokenizer
 from keras_attention.preprocessing.token_files import ArrayWriter
 from keras_attention.preprocessing.token_files import tokenize_sentences
 from keras_attention.preprocessing.token_files import tokenize_text
+from keras_attention.preprocessing.tokenizer_files import word_piece_tokenizer
 
 pytest.importorskip("tokenizers")
 pytestmark = pytest.mark.once

@@ -9,7 +9,7 @@ import pytest
 from keras_attention.applications import BERT
 from keras_attention.applications import GPT2
 from keras_attention.preprocessing import train_byte_pairs
-from keras_attention.preprocessing.published_tokenizer import word_piece_tokenizer
+from keras_attention.preprocessing.tokenizer_files import word_piece_tokenizer
 from keras_attention.training import FollowEpochs
 from keras_attention.training import LanguageModelDataset
 from keras_attention.training import MaskedLanguageModelDataset
