@@ -59,6 +59,12 @@ class TextInputs(RawInputs):
                 f"token ids. Received texts, such as {shorten(examples[0])}. Load it "
                 "from a folder with the files of its tokenizer, or pass `tokenizer`."
             )
+        if examples and not hasattr(self.tokenizer, "count_tokens"):
+            raise ValueError(
+                "To learn from texts, `tokenizer` must be a `PublishedTokenizer`. "
+                f"Received: {type(self.tokenizer).__name__}. Train one of that kind with "
+                "`train_word_pieces` or `train_byte_pairs`, or pass token ids."
+            )
         return examples
 
     def save_assets(self, folder):
@@ -189,6 +195,11 @@ class TextInputs(RawInputs):
             raise ValueError(
                 f"This {type(self).__name__} has head={self.head!r}, so it does not "
                 'classify. Load it with head="classification".'
+            )
+        if self.output_shape[-1] == 1:
+            raise ValueError(
+                "One logit has no classes to choose from: with num_classes=1 the model "
+                "is a regression. Use `predict`."
             )
         logits = self.predict(texts, batch_size=batch_size, verbose=0)
         powers = np.exp(logits - logits.max(axis=-1, keepdims=True))

@@ -9,6 +9,7 @@ from keras_attention.applications import GPT2
 from keras_attention.preprocessing.text_inputs import read_texts
 from keras_attention.preprocessing.tokenizer_files import byte_pair_tokenizer
 from keras_attention.preprocessing.tokenizer_files import word_piece_tokenizer
+from keras_attention.preprocessing.vocabulary import Vocabulary
 
 pytest.importorskip("tokenizers")
 
@@ -265,3 +266,16 @@ def test_a_classifier_says_names_and_probabilities():
     )
     assert names == [["for", "against"][int(odd > 1)] for odd in odds]
     assert set(make_bert().classify(["good"])[0]) <= {0, 1}
+
+
+def test_one_logit_is_no_choice_of_classes():
+    with pytest.raises(
+        ValueError, match="with num_classes=1 the model is a regression"
+    ):
+        make_bert(num_classes=1).classify(["good"])
+
+
+def test_words_of_a_vocabulary_are_no_inputs_of_bert():
+    model = make_bert(tokenizer=Vocabulary(["good"]))
+    with pytest.raises(ValueError, match="PublishedTokenizer.*Received: Vocabulary"):
+        model.predict(["good"])
