@@ -62,7 +62,7 @@ class TextInputs(RawInputs):
         if examples and not hasattr(self.tokenizer, "count_tokens"):
             raise ValueError(
                 "To learn from texts, `tokenizer` must be a `PublishedTokenizer`. "
-                f"Received: {type(self.tokenizer).__name__}. Train one of that kind with "
+                f"Received: {type(self.tokenizer).__name__}. Train one with "
                 "`train_word_pieces` or `train_byte_pairs`, or pass token ids."
             )
         return examples
