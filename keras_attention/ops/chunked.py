@@ -5,7 +5,8 @@ at a time (Milakov and Gimelshein 2018, arXiv:1805.02867; Rabe and Staats 2021,
 arXiv:2112.05682). Only the output and, for each query, the logarithm of its sum of
 exponentials are kept; the backward pass computes the tiles again from it (Dao et al.
 2022, arXiv:2205.14135, Algorithms 1 and 4). Tiles that causality or a window leaves
-empty are never visited: attention in a window costs what the window holds.
+empty are never visited: attention in a window costs what the window holds. A tile of
+whole rows, S' = S, has nothing to sum up, and nothing but the output is kept.
 
 Letters: B batch, T query length, S key length, N query heads, K key and value heads,
 H width of a query and a key in one head, Hv width of a value in one head; a tile is
@@ -36,12 +37,17 @@ LOWEST = -1e25
 
 # What does not change from call to call, and is compiled in.
 Options = collections.namedtuple(
-    "Options", "tile is_causal window scale softcap dropout"
+    "Options", "tile holds_rows is_causal window scale softcap dropout"
 )
 
 # The most queries and keys of a tile, and of one in a window: so it fits the caches.
 TILE = 512
 TILE_OF_WINDOW = 256
+# TensorFlow sends each step of a running sum through memory, but not those of its own
+# softmax: tiles of whole rows are faster, of so many weights and rows at most, and as
+# long as there are enough rows.
+WEIGHTS_OF_ROWS = 2**23
+MOST_ROWS, FEWEST_ROWS = 256, 32
 # Beyond so many weights it is better to compute them tile by tile, on a CPU: JAX is
 # faster then, the others need less memory at about the same speed.
 MOST_WEIGHTS = {"jax": 2**21, "tensorflow": 2**26, "torch": 2**24}
@@ -151,8 +157,11 @@ def chunked_attention(
         inputs["sinks"] = sinks
     if dropout > 0:
         inputs["seed"] = draw_seed(seed)
+    reads_all = not is_causal and window is None and sinks is None
+    rows = size_of_rows(query.shape, key.shape[1]) if reads_all else None
     options = Options(
-        tile=tile_size((query.shape[1], key.shape[1]), window),
+        tile=rows or tile_size((query.shape[1], key.shape[1]), window),
+        holds_rows=rows is not None,
         is_causal=is_causal,
         window=None if window is None else window_sides(window),
         scale=scale,
@@ -181,6 +190,26 @@ def tile_size(lengths, window):
     return tuple(_even_part(length, most) for length in lengths)
 
 
+def size_of_rows(shape, key_length):
+    """Chooses `(T', S)` for tiles that hold whole rows.
+
+    Args:
+        shape: That of the queries, `(B, T, N, H)`, `None` for what is not known.
+        key_length: S, or `None`.
+
+    Returns:
+        Two integers, or `None` where tiles of some of the keys are better.
+    """
+    batch_size, query_length, num_heads, _ = shape
+    sizes = batch_size, query_length, num_heads, key_length
+    if keras.backend.backend() != "tensorflow" or None in sizes:
+        return None
+    rows = WEIGHTS_OF_ROWS // (batch_size * num_heads * key_length) // 16 * 16
+    if rows < FEWEST_ROWS:
+        return None
+    return _even_part(query_length, min(rows, MOST_ROWS)), key_length
+
+
 def _even_part(length, most):
     """Cuts a length into the fewest equal parts, multiples of 16."""
     if not isinstance(length, int):
@@ -198,7 +227,15 @@ def _forward(inputs, options):
     shape = (tiles.batch_size, tiles.num_heads, options.tile[0])  # B, N, T'
     count = tiles.counts[0]
 
-    def add_rows(i, results):
+    def read_rows(i):
+        scores, _ = tiles.scores(i, 0)
+        weights = tiles.softmax(i, scores)  # (B, N, T', S)
+        if tiles.seed is not None:
+            weights = weights * tiles.kept(i, 0)
+        output = tiles.sum_over_keys(weights, values[0])
+        return output, ops.zeros((*shape, 1), tiles.dtype)  # a log-sum is not needed
+
+    def read_tiles(i):
         def add_tile(j, sums):
             before, total, output = sums
             scores, _ = tiles.scores(i, j)
@@ -219,9 +256,12 @@ def _forward(inputs, options):
         # Where nothing may be read: zeros, and weights of zero in the backward pass.
         reads = total > 0
         total = ops.where(reads, total, 1.0)
-        log_sum = ops.where(reads, highest + ops.log(total), -MASKED)
-        outputs, log_sums = results
-        return add_at(outputs, i, output / total), add_at(log_sums, i, log_sum)
+        return output / total, ops.where(reads, highest + ops.log(total), -MASKED)
+
+    read = read_rows if options.holds_rows else read_tiles
+
+    def add_rows(i, results):
+        return tuple(map(add_at, results, (i, i), read(i)))
 
     results = (
         make_sums((count, *shape, value_dim), tiles.dtype),
@@ -251,7 +291,10 @@ def _backward(residuals, options):
         def add_tile(j, sums):
             of_query, sums = sums[0], dict(sums[1])
             scores, slope = tiles.scores(i, j)
-            weights = ops.exp(scores - log_sums[i])  # (B, N, T', S')
+            if options.holds_rows:
+                weights = tiles.softmax(i, scores)
+            else:
+                weights = ops.exp(scores - log_sums[i])  # (B, N, T', S')
             of_weights = tiles.product(gradients[i], values[j])
             kept = weights
             if tiles.seed is not None:
@@ -353,6 +396,14 @@ class _Tiles:
         for allowed in self._masks(i, j):
             scores = ops.where(allowed, scores, MASKED)
         return scores, slope
+
+    def softmax(self, i, scores):
+        """The weights of whole rows, `(B, N, T', S)`, zeros where none may be read."""
+        weights = ops.softmax(scores)
+        if self.mask is None:
+            return weights
+        allowed = ops.slice(self.mask, *self._part(self.mask, i, 0))
+        return ops.where(ops.any(allowed, axis=-1, keepdims=True), weights, 0.0)
 
     def product(self, rows, columns):
         """`(B, N, T', X)` times `(B, K, S', X)` is `(B, N, T', S')`."""

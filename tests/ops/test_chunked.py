@@ -43,12 +43,27 @@ OPTIONS = {
         **{"window": (4, 3), "is_causal": True, "dropout": 0.2, "seed": 1},
     },
 }
+# Those of which whole rows are made: of each query and each key.
+READING_ALL = [
+    name
+    for name, options in OPTIONS.items()
+    if not options.keys() & {"is_causal", "window", "sinks"}
+]
 
 
 @pytest.fixture
 def small_tiles(monkeypatch):
     """Tiles of three queries and four keys, so that few tokens fill several."""
     monkeypatch.setattr(chunked, "tile_size", lambda lengths, window: (3, 4))
+    monkeypatch.setattr(chunked, "size_of_rows", lambda shape, key_length: None)
+
+
+@pytest.fixture
+def whole_rows(monkeypatch):
+    """Tiles of three queries and all keys and one more, on each backend."""
+    monkeypatch.setattr(
+        chunked, "size_of_rows", lambda shape, key_length: (3, key_length + 1)
+    )
 
 
 def case(rng, name, query_length):
@@ -67,7 +82,19 @@ def case(rng, name, query_length):
 @pytest.mark.parametrize(
     "name, size", list(zip(OPTIONS, list(SIZES) * 5, strict=False)), ids=str
 )
-def test_chunked_equals_explicit_forward_and_backward(name, size, rng):
+def test_tiles_equal_explicit_forward_and_backward(name, size, rng):
+    compare_with_explicit(name, size, rng)
+
+
+@pytest.mark.usefixtures("whole_rows")
+@pytest.mark.parametrize(
+    "name, size", list(zip(READING_ALL, list(SIZES) * 3, strict=False)), ids=str
+)
+def test_whole_rows_equal_explicit_forward_and_backward(name, size, rng):
+    compare_with_explicit(name, size, rng)
+
+
+def compare_with_explicit(name, size, rng):
     query_length, num_key_heads = SIZES[size]
     inputs = tensors(rng, query_length, num_key_heads)
     learned, options = case(rng, name, query_length)
@@ -125,6 +152,37 @@ def test_memory_of_long_sequences_is_linear(rng):
     output = attend(query, query, query, window=2, is_causal=True)
     expected, _ = reference(*(x[:, -3:] for x in [query] * 3), window=2, is_causal=True)
     np.testing.assert_allclose(to_numpy(output)[:, -2:], expected[:, -2:], atol=1e-5)
+
+
+def test_a_row_that_reads_nothing_is_zeros_among_whole_rows(whole_rows, rng):
+    query, key, value = tensors(rng, query_length=7, num_key_heads=6)
+    mask = np.ones((7, key.shape[1]), bool)
+    mask[4] = False
+
+    def call(*inputs):
+        return attend(*inputs, mask=mask[None], implementation="chunked")
+
+    output = to_numpy(call(query, key, value))
+    gradients = input_gradients(call, query, key, value)
+    assert not output[:, 4].any() and output[:, 3].any()
+    assert not gradients[0][:, 4].any() and gradients[0][:, 3].any()
+
+
+@pytest.mark.parametrize(
+    "lengths, expected",
+    [
+        ((8192, 8192), (256, 8192)),
+        ((300, 5000), (160, 5000)),
+        ((32768, 32768), (64, 32768)),
+        ((8, 2**17), None),
+        ((None, 8192), None),
+    ],
+)
+def test_tensorflow_alone_takes_whole_rows(lengths, expected):
+    shape = (1, lengths[0], 4, 64)
+    if BACKEND != "tensorflow":
+        expected = None
+    assert chunked.size_of_rows(shape, lengths[1]) == expected
 
 
 # Which implementation runs.
