@@ -38,7 +38,8 @@ class TextGenerator:
     Abstract: put it before `Application` among the bases of a class, and after
     `super().__init__(inputs, outputs)` set
 
-    - `decoder`: a `TransformerDecoder` of blocks without cross-attention;
+    - `decoder`: a `TransformerDecoder` of blocks without cross-attention, or what has
+      its `start_cache` and `step`;
     - `tokenizer`: an object with `encode` and `decode`, or `None` for a model that
       reads and writes token ids;
     - `vocabulary_size`: V;

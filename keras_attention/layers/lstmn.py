@@ -137,36 +137,68 @@ class LSTMN(BaseLayer):
         keys = ops.where(place, self.attention.project_keys(hidden), keys)
         return hidden, (tape, keys, summary), weights
 
-    def call(self, inputs, mask=None, return_attention_scores=False):
+    def read(self, inputs, state, length=0, mask=None):
+        """Reads tokens behind those that stand on the tape.
+
+        Args:
+            inputs: `(B, T, D)`.
+            state: From `start` or from this function, with room for S tokens.
+            length: How many places of the tape are written on, an integer.
+            mask: `(B, S)`, boolean, True for what is no padding.
+
+        Returns:
+            What comes out, `(B, T, H)`, the next state, and the weights `(B, T, S)`.
+
+        Example:
+
+        >>> layer, tokens = LSTMN(units=4), keras.random.normal((2, 5, 3))
+        >>> whole = layer(tokens)
+        >>> first, state, _ = layer.read(tokens[:, :4], layer.start(2, 8))
+        >>> last, state, _ = layer.read(tokens[:, 4:], state, length=4)
+        >>> bool(keras.ops.max(keras.ops.abs(last - whole[:, 4:])) < 1e-5)
+        True
+        """
         x = ops.cast(inputs, self.compute_dtype)
-        length = ops.shape(x)[1]
-        places = ops.arange(length, dtype="int32")
+        count, slots = ops.shape(x)[1], ops.shape(state[0])[1]
+        numbers = ops.arange(count, dtype="int32")
+        places = ops.arange(slots, dtype="int32")
         if mask is None:
-            mask = ops.ones_like(x[:, :, 0], dtype="bool")  # (B, T)
+            mask = ops.ones_like(state[0][:, :, 0], dtype="bool")  # (B, S)
         zeros = ops.zeros_like(x[:, :, :1])  # (B, T, 1)
         # Added, not repeated: so TensorFlow knows the widths.
-        tape = zeros + ops.zeros(2 * self.units, self.compute_dtype)  # (B, T, 2 H)
-        keys = zeros + ops.zeros(self.attention.units, self.compute_dtype)  # (B, T, A)
-        summary = zeros[:, :1] + ops.zeros(self.units, self.compute_dtype)  # (B, 1, H)
-        weights = ops.cast(zeros * ops.swapaxes(zeros, 1, 2), "float32")  # (B, T, T)
+        outputs = zeros + ops.zeros(self.units, self.compute_dtype)  # (B, T, H)
+        weights = zeros * ops.swapaxes(state[0][:, :, :1], 1, 2)
+        weights = ops.cast(weights, "float32")  # (B, T, S)
 
         def body(t, loop):
-            tape, keys, summary, weights = loop
-            here = ops.equal(places, t)  # (T,)
+            state, outputs, weights = loop
+            place = length + t
             token = ops.take(x, t, axis=1)[:, None]  # (B, 1, D)
-            is_word = ops.take(mask, t, axis=1)[:, None, None]  # (B, 1, 1)
-            readable = ops.logical_and(mask, ops.less(places, t))
-            _, (tape, keys, new), row = self.step(
-                token, (tape, keys, summary), readable, here
+            is_word = ops.take(mask, place, axis=1)[:, None, None]  # (B, 1, 1)
+            readable = ops.logical_and(mask, ops.less(places, place))
+            output, (tape, keys, summary), row = self.step(
+                token, state, readable, ops.equal(places, place)
             )
-            summary = ops.where(is_word, new, summary)
-            row = ops.cast(row, "float32")
-            weights = ops.where(here[:, None], row, weights)
-            return tape, keys, summary, weights
+            summary = ops.where(is_word, summary, state[2])
+            here = ops.equal(numbers, t)[:, None]  # (T, 1)
+            outputs = ops.where(here, output, outputs)
+            weights = ops.where(here, ops.cast(row, "float32"), weights)
+            return (tape, keys, summary), outputs, weights
 
-        loop = tape, keys, summary, weights
-        loop = ops.fori_loop(0, length, body, loop)
-        outputs, weights = loop[0][:, :, : self.units], loop[3]
+        loop = tuple(state), outputs, weights
+        if isinstance(count, int) and count == 1:
+            state, outputs, weights = body(0, loop)
+        else:
+            state, outputs, weights = ops.fori_loop(0, count, body, loop)
+        return outputs, state, weights
+
+    def call(self, inputs, mask=None, return_attention_scores=False):
+        zeros = ops.cast(ops.zeros_like(inputs[:, :, :1]), self.compute_dtype)
+        # As `start` does, by sums: so TensorFlow knows the widths.
+        widths = (2 * self.units, self.attention.units, self.units)
+        tape, keys, summary = (zeros + ops.zeros(w, zeros.dtype) for w in widths)
+        state = tape, keys, summary[:, :1]
+        outputs, _, weights = self.read(inputs, state, mask=mask)
         recorder = recorder_for(self.attention.path)
         if recorder is not None:
             recorder.record(self.attention.path, "self", weights[:, None])

@@ -6,7 +6,9 @@ import pytest
 
 from keras_attention.applications import from_preset
 from keras_attention.applications import LSTMNLanguageModel
+from keras_attention.generation import BeamSearch
 from keras_attention.training import TokenCrossentropy
+from keras_attention.visualization import attention_maps
 
 SIZES = {"vocabulary_size": 7, "hidden_dim": 12, "word_dim": 5}
 # What follows 4 depends on what was two tokens before.
@@ -40,3 +42,50 @@ def test_the_parameters_of_the_preset_are_counted():
 def test_impossible_sizes_are_refused(name):
     with pytest.raises(ValueError, match="must be a positive integer"):
         LSTMNLanguageModel(**{**SIZES, name: 0})
+
+
+def test_it_writes_what_the_whole_model_says_follows():
+    """Prompts of different lengths, by one cached step a token."""
+    model = LSTMNLanguageModel(**SIZES, num_layers=2, end_id=2)
+    for variable in model.trainable_variables:  # so large that words differ in logits
+        variable.assign(3.0 * variable)
+    prompts = [[1, 5, 4], [6], [3, 3, 4, 5, 1]]
+    written, log_p, weights = model.generate(
+        prompts,
+        max_new_tokens=5,
+        min_new_tokens=5,
+        return_log_probabilities=True,
+        return_attention_scores=True,
+    )
+    for i, prompt in enumerate(prompts):
+        count = len(prompt)
+        text = written[i, : count + 5]
+        assert text[:count].tolist() == prompt
+        inputs = {"token_ids": text[None, :-1]}
+        found = log_probabilities(model.predict(inputs, verbose=0))[0, count - 1 :]
+        found[:, [0, 2]] = -np.inf  # padding is never written, the end not yet
+        np.testing.assert_array_equal(text[count:], found.argmax(axis=-1))
+        np.testing.assert_allclose(log_p[i], found.max(axis=-1).sum(), atol=1e-4)
+        for layer, maps in enumerate(attention_maps(model, inputs).values()):
+            read = weights[i, :, layer, 0, : count + 4]  # (L, T)
+            np.testing.assert_allclose(read, maps.weights[0, 0, count - 1 :], atol=1e-5)
+
+
+def test_beams_carry_the_tapes_along():
+    """Six ways to go on, each with its own past."""
+    model = LSTMNLanguageModel(**SIZES)
+    sampler = BeamSearch(6, num_results=6)
+    texts, log_p = model.generate(
+        [[1, 4]], max_new_tokens=2, sampler=sampler, return_log_probabilities=True
+    )
+    inputs = {"token_ids": texts[0, :, :-1]}
+    found = log_probabilities(model.predict(inputs, verbose=0))[:, 1:]
+    words = texts[0, :, 2:, None]
+    expected = np.take_along_axis(found, words, axis=-1).sum(axis=(1, 2))
+    np.testing.assert_allclose(log_p[0], expected, atol=1e-4)
+    assert (np.diff(log_p[0]) <= 1e-6).all()
+
+
+def log_probabilities(logits):
+    logits = logits.astype("float64")
+    return logits - np.log(np.exp(logits).sum(axis=-1, keepdims=True))
