@@ -169,6 +169,13 @@ class Translator:
             return logits, state, None
         return logits, state, self.decoder.attention_weights(state)
 
+    @property
+    def num_compilations(self):
+        """How many programs `translate` has compiled for this model."""
+        made = getattr(self, "_searches", None)
+        searches = [] if made is None else made.made.values()
+        return sum(p.num_compilations for _, programs in searches for p in programs)
+
     def _search(self, *options):
         """The compiled search with these options, made at the first call."""
         if not hasattr(self, "_searches"):
@@ -180,10 +187,10 @@ class Translator:
         made = self._searches.made
         if key not in made:
             made[key] = self._make_search(*options)
-        return made[key]
+        return made[key][0]
 
     def _make_search(self, beam_width, max_length, length_penalty, with_weights):
-        """Compiles a search: a function of token ids `(B, S)`.
+        """Compiles a search: a function of token ids `(B, S)`, and its programs.
 
         It returns the token ids `(B, L)` of the best translations, their
         log-probabilities `(B,)`, and, if asked, the weights `(B, L, ..., S)`.
@@ -221,7 +228,7 @@ class Translator:
             outputs = read_loop(loop, rules)
             return [output[:, 0] for output in outputs if output is not None]
 
-        return search
+        return search, (begin, go_on)
 
     def fit(self, x=None, y=None, **kwargs):
         """Trains, as Keras does, after a look at the token ids."""

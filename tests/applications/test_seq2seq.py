@@ -9,6 +9,7 @@ import keras
 import numpy as np
 import pytest
 
+from helpers import BACKEND
 from helpers import run_in_fresh_process
 from helpers import to_numpy
 from keras_attention.applications import AttentionSeq2Seq
@@ -43,6 +44,17 @@ def train(model, inputs, targets, epochs=1):
     model.compile(keras.optimizers.Adam(0.03), TokenCrossentropy())
     options = {"epochs": epochs, "batch_size": 4, "verbose": 0}
     return model.fit(inputs, targets, **options).history["loss"]
+
+
+@pytest.mark.compiles_much
+def test_a_new_length_compiles_only_in_a_new_bucket():
+    """Sentences are filled up to 8, 16 and so on; PyTorch compiles the loop."""
+    model = make(RNNSeq2Seq)
+    counts = [model.num_compilations]
+    for length in (1, 4, 6, 7, 14):  # and a start and an end each
+        model.translate(["a" * length], beam_width=1)
+        counts.append(model.num_compilations)
+    assert counts == ([0, 1, 1, 1, 1, 1] if BACKEND == "torch" else [0, 2, 2, 2, 3, 3])
 
 
 @both
