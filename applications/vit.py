@@ -10,14 +10,16 @@ import keras
 from keras import ops
 
 from keras_attention.applications.application import Application
+from keras_attention.checkpoints.families.timm_vit import TIMM_VIT_FAMILY
 from keras_attention.checkpoints.families.vit import grid_of
-from keras_attention.checkpoints.families.vit import TIMM_VIT_FAMILY
 from keras_attention.checkpoints.families.vit import VIT_FAMILY
 from keras_attention.checkpoints.labels import count_classes
+from keras_attention.layers.attention_pooling import AttentionPooling
 from keras_attention.layers.base import check_choice
 from keras_attention.layers.base import check_rate
 from keras_attention.layers.base import key_dim_of
 from keras_attention.layers.class_token import ClassToken
+from keras_attention.layers.feed_forward import FeedForward
 from keras_attention.layers.multi_head_self_attention import MultiHeadSelfAttention
 from keras_attention.layers.patch_embedding import PatchEmbedding
 from keras_attention.layers.positional_embedding import PositionalEmbedding
@@ -27,7 +29,7 @@ from keras_attention.preprocessing.image_inputs import ImageInputs
 from keras_attention.preprocessing.image_processor import ImageProcessor
 from keras_attention.preprocessing.image_processor import load_image_processor
 
-POOLINGS = ("token", "average")
+POOLINGS = ("token", "average", "attention")
 
 
 @keras.saving.register_keras_serializable("keras_attention")
@@ -41,8 +43,9 @@ class ViT(ImageInputs, Application):
         x = 12 times: self-attention, feed-forward network          (B, N + 1, D)
         logits = norm(x)[0] W + b                                   (B, num_classes)
 
-    It reads the checkpoints of the libraries transformers and timm, and writes those
-    of transformers. It learns from files and pictures of any sizes:
+    It reads the checkpoints of the libraries transformers and timm, and writes them,
+    those of timm where transformers has no such model. It learns from files and
+    pictures of any sizes:
 
         model = ViT.from_preset("hf://google/vit-base-patch16-224", num_classes=10)
         model.compile("adam", keras.losses.SparseCategoricalCrossentropy(True))
@@ -72,9 +75,20 @@ class ViT(ImageInputs, Application):
         drop_path: Fraction of images whose branches are dropped in the last block; in
             the blocks before it falls linearly to 0.
         use_attention_bias: Whether the projections to query, key and value have biases.
+        query_key_norm: Normalizes queries and keys: `"layer_norm"` (Dehghani et al.
+            2023, arXiv:2302.05442), or another of `MultiHeadSelfAttention`.
+        layer_scale: First value of learned factors of each branch (Touvron et al. 2021,
+            arXiv:2103.17239, Equation 4); `None` has none.
         use_class_token: Whether there is a token that reads the patches.
-        pooling: What is classified: `"token"`, the class token, or `"average"`, the
-            mean of the patches.
+        num_registers: Number of other learned tokens, which nobody asks for an answer:
+            without them patches of the background serve as memory (Darcet et al. 2024,
+            arXiv:2309.16588).
+        use_prefix_positions: Whether class token and registers have positions, too.
+        pooling: What is classified: `"token"`, the class token; `"average"`, the mean
+            of the patches; or `"attention"`, what a learned query reads of them, and a
+            feed-forward network behind it (Zhai et al. 2022, arXiv:2106.04560).
+        norm_before_pooling: Whether the norm stands before the pooling. Defaults to
+            `True`, but for the mean to `False`.
         use_pooler: Whether a model without classes has a layer behind the class token,
             as that of transformers has.
         num_classes: Number of classes; `None` for a model without a head.
@@ -126,7 +140,11 @@ class ViT(ImageInputs, Application):
         )
     }
     families = (VIT_FAMILY, TIMM_VIT_FAMILY)
-    heads = {"num_classes": ["classifier", "pooler"], "use_pooler": "pooler"}
+    heads = {
+        "num_classes": ["classifier", "pooler"],
+        "use_pooler": "pooler",
+        "pooling": ["pooling", "pooling_norm", "pooling_feed_forward"],
+    }
 
     def __init__(
         self,
@@ -145,8 +163,13 @@ class ViT(ImageInputs, Application):
         attention_dropout=0.0,
         drop_path=0.0,
         use_attention_bias=True,
+        query_key_norm=None,
+        layer_scale=None,
         use_class_token=True,
+        num_registers=0,
+        use_prefix_positions=True,
         pooling="token",
+        norm_before_pooling=None,
         use_pooler=False,
         num_classes=1000,
         class_names=None,
@@ -163,14 +186,16 @@ class ViT(ImageInputs, Application):
         if num_classes is not None:
             count_classes(num_classes, class_names, "", ("",))
             use_pooler = False
-        rows, columns = grid_of({"image_size": image_size, "patch_size": patch_size})
+        if norm_before_pooling is None:
+            norm_before_pooling = pooling != "average"
         attention = None
-        if not use_attention_bias:
+        if not use_attention_bias or query_key_norm is not None:
             attention = MultiHeadSelfAttention(
                 num_heads,
                 key_dim_of(hidden_dim, num_heads, None, "ViT"),
-                use_bias=False,
+                use_bias=use_attention_bias,
                 use_output_bias=True,
+                query_key_norm=query_key_norm,
                 dropout=attention_dropout,
                 seed=seed,
                 name="self_attention",
@@ -182,6 +207,7 @@ class ViT(ImageInputs, Application):
             dropout=dropout,
             attention_dropout=attention_dropout,
             epsilon=epsilon,
+            layer_scale=layer_scale,
             attention=attention,
             seed=seed,
         )
@@ -190,22 +216,41 @@ class ViT(ImageInputs, Application):
         )
         norm = keras.layers.LayerNormalization(epsilon=epsilon, name="norm")
 
+        in_front = []
+        if num_registers:
+            in_front.append(ClassToken(num_registers, name="registers"))
+        if use_class_token:
+            in_front.append(ClassToken(name="class_token"))
+        num_prefix_tokens = num_registers + int(use_class_token)
+        rows, columns = grid_of({"image_size": image_size, "patch_size": patch_size})
+        num_positions = rows * columns + num_prefix_tokens * int(use_prefix_positions)
+        positions = PositionalEmbedding(num_positions, name="position_embedding")
+        in_front.insert(len(in_front) if use_prefix_positions else 0, positions)
+
         sides = (image_size,) * 2 if isinstance(image_size, int) else image_size
         images = keras.Input((*sides, num_channels), name="images")
         patches = PatchEmbedding(hidden_dim, patch_size, name="patch_embedding")
         x = patches(images)  # (B, N, D)
-        if use_class_token:
-            x = ClassToken(name="class_token")(x)  # (B, N + 1, D)
-        positions = PositionalEmbedding(
-            rows * columns + int(use_class_token), name="position_embedding"
-        )
-        x = keras.layers.Dropout(dropout, seed=seed, name="dropout")(positions(x))
+        for layer in in_front:  # registers, class token, positions
+            x = layer(x)  # (B, T, D)
+        x = keras.layers.Dropout(dropout, seed=seed, name="dropout")(x)
         x = encoder(x)
-        if pooling == "average":
-            pooled = norm(ops.mean(x[:, int(use_class_token) :], axis=1))  # (B, D)
-        else:
-            x = norm(x)
+        x = norm(x) if norm_before_pooling else x
+        if pooling == "token":
             pooled = x[:, 0]  # (B, D)
+        elif pooling == "average":
+            pooled = ops.mean(x[:, num_prefix_tokens:], axis=1)  # (B, D)
+        else:
+            read = AttentionPooling(num_heads, name="pooling")
+            inner_norm = keras.layers.LayerNormalization(
+                epsilon=epsilon, name="pooling_norm"
+            )
+            mlp = FeedForward(
+                mlp_dim, activation=activation, name="pooling_feed_forward"
+            )
+            pooled = read(x[:, num_prefix_tokens:])  # (B, D)
+            pooled = pooled + mlp(inner_norm(pooled))
+        pooled = pooled if norm_before_pooling else norm(pooled)
         if num_classes is None:
             if use_pooler:
                 pooler = keras.layers.Dense(hidden_dim, "tanh", name="pooler")

@@ -279,10 +279,10 @@ class Family:
         Raises:
             ValueError: An argument cannot be published.
         """
-        config = {
-            "architectures": [self.architecture_of(arguments)],
-            "model_type": self.model_type,
-        }
+        config = {}
+        if self.is_ours is None:
+            config["architectures"] = [self.architecture_of(arguments)]
+            config["model_type"] = self.model_type
         for field in self.fields:
             config[field.name] = field.write(arguments[field.argument])
         if self.write is not None:
@@ -295,8 +295,6 @@ class Family:
         Args:
             arguments: Dict of all arguments.
         """
-        if self.is_ours is not None:
-            return False  # what it is stands in a name, which cannot be made up
         try:
             self.write_config(arguments)
         except ValueError:

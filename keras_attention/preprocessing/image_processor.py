@@ -462,6 +462,49 @@ def read_timm_processor(config, place):
     )
 
 
+def write_timm_processor(processor):
+    """What `read_timm_processor` reads, for timm.
+
+    Args:
+        processor: An `ImageProcessor`.
+
+    Returns:
+        Dict, fields of a `pretrained_cfg`.
+
+    Raises:
+        ValueError: timm has no such processor.
+
+    Example:
+
+    >>> config = write_timm_processor(ImageProcessor(image_size=(2, 4)))
+    >>> config["crop_mode"], config["crop_pct"], config["mean"]
+    ('squash', 1.0, [0.5, 0.5, 0.5])
+    """
+    size, edge = processor.output_size, processor.shortest_edge
+    larger = processor.image_size or (edge, edge)
+    fraction = None
+    if size is not None and None not in larger:
+        # timm rounds down what is left of the division.
+        fractions = [(s / x, s / (x + 0.5)) for s, x in zip(size, larger, strict=True)]
+        for each in [fraction for pair in fractions for fraction in pair]:
+            if tuple(math.floor(side / each) for side in size) == tuple(larger):
+                fraction = fraction or each
+    if fraction is None or (edge is not None and size[0] != size[1]):
+        raise ValueError(
+            f"timm has no processor with image_size={processor.image_size}, "
+            f"shortest_edge={edge} and crop_size={processor.crop_size}."
+        )
+    if not math.isclose(processor.scale, 1 / 255):
+        raise ValueError(f"timm has no processor with scale={processor.scale}.")
+    return {
+        "interpolation": processor.interpolation,
+        "crop_pct": fraction,
+        "crop_mode": "squash" if edge is None else "center",
+        "mean": _of_channels(processor.mean, 0.0).tolist(),
+        "std": _of_channels(processor.std, 1.0).tolist(),
+    }
+
+
 def _read_size(place, name, size):
     if isinstance(size, dict):
         if set(size) != {"height", "width"}:

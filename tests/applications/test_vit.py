@@ -184,7 +184,7 @@ def test_a_checkpoint_of_timm_is_read(tmp_path):
     model = applications.from_preset(tmp_path)
     assert_close(to_numpy(model(images)), expected)
     as_timm(tmp_path, **{**published, "architecture": "vit_tiny_r_s16_p8_12"})
-    with pytest.raises(ValueError, match="architecture 'vit_tiny_r_s16_p8_12' with gl"):
+    with pytest.raises(ValueError, match="architecture 'vit_tiny_r_s16_p8_12' is n"):
         applications.from_preset(tmp_path)
 
 
@@ -203,9 +203,74 @@ def test_the_mean_of_the_patches_is_classified():
     )
 
 
+OPTIONS = {
+    "query_key_norm": "layer_norm",
+    "layer_scale": 0.5,
+    "num_registers": 3,
+    "use_prefix_positions": False,
+    "pooling": "attention",
+}
+
+
+@pytest.mark.once
+def test_a_learned_query_reads_the_patches():
+    """Not the class token and the registers; behind it is a feed-forward network."""
+    model = ViT(**SMALL, **OPTIONS)
+    assert named_weights(model)["position_embedding/table"].shape == (6, 4)
+    images = pictures(8, 12, 3)
+    tokens = keras.Model(model.inputs[0], model.get_layer("norm").output)(images)
+    assert tokens.shape == (3, 4 + 6, 4)
+    read = model.get_layer("pooling")(tokens[:, 4:])
+    inner = model.get_layer("pooling_norm")(read)
+    pooled = read + model.get_layer("pooling_feed_forward")(inner)
+    logits = to_numpy(model.get_layer("classifier")(pooled))
+    np.testing.assert_allclose(to_numpy(model(images)), logits, atol=1e-5)
+
+
+@pytest.mark.once
+def test_without_options_there_are_the_weights_of_the_paper():
+    names = set(named_weights(ViT(**SMALL)))
+    added = set(named_weights(ViT(**SMALL, **OPTIONS))) - names
+    assert not any(key in name for name in names for key in ("scale", "registers"))
+    block = "encoder/block_0/self_attention"
+    assert {"registers/tokens", f"{block}/query_norm/gamma"} < added
+    assert {f"{block}_residual/scale/scale", "pooling/query"} < added
+
+
+@pytest.mark.once
+def test_a_model_that_only_timm_knows_is_written_for_timm(tmp_path):
+    model = ViT(**SMALL, **OPTIONS, class_names=list("vwxyz"))
+    model.save_to_preset(tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    assert config["architecture"] == "vit_base_patch16_224"
+    assert config["model_args"]["reg_tokens"] == 3
+    assert config["pretrained_cfg"]["mean"] == [0.5, 0.5, 0.5]
+    again = applications.from_preset(tmp_path)
+    assert again.class_names == list("vwxyz")
+    for name, weight in named_weights(model).items():
+        np.testing.assert_array_equal(named_weights(again)[name], weight)
+
+
+@pytest.mark.once
+def test_a_published_model_gets_what_it_does_not_have(tmp_path):
+    """New registers, with a warning; its own weights are loaded."""
+    model = ViT(**SMALL)
+    model.save_to_preset(tmp_path)
+    with pytest.warns(UserWarning, match="has no reg_token: these weights"):
+        other = ViT.from_preset(tmp_path, num_registers=2)
+    table = to_numpy(named_weights(other)["position_embedding/table"])
+    expected = to_numpy(named_weights(model)["position_embedding/table"])
+    np.testing.assert_array_equal(table[[0, 3, 8]], expected[[0, 1, 6]])
+    np.testing.assert_array_equal(table[1:3], 0)
+    with pytest.raises(ValueError, match="positions for 1 tokens in front.* for 0"):
+        ViT.from_preset(tmp_path, use_prefix_positions=False)
+    reads = ViT.from_preset(tmp_path, pooling="attention")
+    assert "pooling/query" in named_weights(reads)
+
+
 @pytest.mark.once
 def test_a_model_that_is_not_published_is_saved_in_our_own_layout(tmp_path):
-    model = ViT(**SMALL, pooling="average")
+    model = ViT(**SMALL, pooling="average", epsilon=0.1)
     model.save_to_preset(tmp_path)
     config = json.loads((tmp_path / "config.json").read_text())
     assert config["class_name"] == "keras_attention>ViT"
@@ -408,8 +473,13 @@ def test_every_argument_survives_a_keras_file(tmp_path):
         "attention_dropout": 0.3,
         "drop_path": 0.1,
         "use_attention_bias": False,
+        "query_key_norm": "rms_norm",
+        "layer_scale": 0.1,
         "use_class_token": False,
+        "num_registers": 2,
+        "use_prefix_positions": False,
         "pooling": "average",
+        "norm_before_pooling": True,
         "use_pooler": True,
         "class_names": ["v", "w", "x", "y", "z"],
         "seed": 2,

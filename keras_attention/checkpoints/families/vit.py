@@ -1,6 +1,4 @@
-"""ViT as the libraries transformers and timm publish it."""
-
-import re
+"""ViT as the library transformers publishes it."""
 
 import numpy as np
 
@@ -20,26 +18,46 @@ OURS = "encoder/block_{i}/"
 SHARPNESS = -0.75
 
 
-def stretch_positions(table, saved, arguments):
+def stretch_positions(table, saved, arguments, weights=None):
     """Fits the positions of patches to images of another size, by cubic splines.
 
     Dosovitskiy et al. 2021, Section 3.2: positions are stretched over the new grid.
 
     Args:
-        table: Positions of the published model, `(1 + rows * columns, D)`, that of the
-            class token first, if there is one.
+        table: Positions of the published model, `(rows * columns, D)`, those of the
+            tokens in front of the patches first, if they have any.
         saved: Arguments of the published model.
-        arguments: Arguments of ours.
+        arguments: Arguments of ours. More tokens in front get zeros.
+        weights: Function from two numbers of points to how much each of the old ones
+            counts for each of the new ones. Defaults to `cubic_weights`.
 
     Returns:
-        `(1 + new rows * new columns, D)`.
+        The same for ours.
+
+    Raises:
+        ValueError: Ours has fewer tokens in front of the patches that have positions.
     """
+    weights = cubic_weights if weights is None else weights
     old, new = grid_of(saved), grid_of(arguments)
-    first = table.shape[0] - old[0] * old[1]
+    first, wanted = table.shape[0] - old[0] * old[1], prefix_positions(arguments)
+    if first > wanted:
+        raise ValueError(
+            f"The checkpoint has positions for {first} tokens in front of the patches, "
+            f"the model for {wanted}. Leave `use_class_token` and "
+            "`use_prefix_positions` as they were saved."
+        )
     grid = np.reshape(table[first:], (*old, -1))
-    grid = np.einsum("ab,bcd->acd", cubic_weights(old[0], new[0]), grid)
-    grid = np.einsum("ab,cbd->cad", cubic_weights(old[1], new[1]), grid)
-    return np.concatenate([table[:first], np.reshape(grid, (new[0] * new[1], -1))])
+    grid = np.einsum("ab,bcd->acd", weights(old[0], new[0]), grid)
+    grid = np.einsum("ab,cbd->cad", weights(old[1], new[1]), grid)
+    in_front = np.pad(table[:first], ((0, wanted - first), (0, 0)))
+    return np.concatenate([in_front, np.reshape(grid, (new[0] * new[1], -1))])
+
+
+def prefix_positions(arguments):
+    """How many tokens in front of the patches have positions."""
+    if not arguments["use_prefix_positions"]:
+        return 0
+    return arguments["num_registers"] + int(arguments["use_class_token"])
 
 
 def grid_of(arguments):
@@ -78,26 +96,53 @@ def linear(published, ours, **options):
     )
 
 
-def norm(published, ours):
+def norm(published, ours, **options):
     """The rules of a `LayerNorm`."""
     return (
-        Rule(published + ".weight", ours + "/gamma"),
-        Rule(published + ".bias", ours + "/beta"),
+        Rule(published + ".weight", ours + "/gamma", **options),
+        Rule(published + ".bias", ours + "/beta", **options),
     )
 
 
-def front(class_token, positions, projection):
+def front(class_token, positions, projection, resize):
     """The rules of what makes tokens of patches."""
     return (
         Rule(class_token, "class_token/tokens", AXIS_IN_FRONT),
-        Rule(
-            positions,
-            "position_embedding/table",
-            AXIS_IN_FRONT,
-            resize=stretch_positions,
-        ),
+        Rule(positions, "position_embedding/table", AXIS_IN_FRONT, resize=resize),
         Rule(projection + ".weight", "patch_embedding/kernel", CONVOLUTION),
         Rule(projection + ".bias", "patch_embedding/bias"),
+    )
+
+
+def options(hidden_dim, **kwargs):
+    """The rules of what ViT has on request, by the names of timm."""
+    attention, block = OURS + "self_attention/", "blocks.{i}."
+    sizes = (hidden_dim, 2 * hidden_dim)  # of the query, of key and value
+    return (
+        Rule("reg_token", "registers/tokens", AXIS_IN_FRONT, **kwargs),
+        *norm(block + "attn.q_norm", attention + "query_norm", **kwargs),
+        *norm(block + "attn.k_norm", attention + "key_norm", **kwargs),
+        Rule(
+            block + "ls1.gamma", OURS + "self_attention_residual/scale/scale", **kwargs
+        ),
+        Rule(block + "ls2.gamma", OURS + "feed_forward_residual/scale/scale", **kwargs),
+        Rule("attn_pool.latent", "pooling/query", **kwargs),
+        Rule(
+            ("attn_pool.q.weight", "attn_pool.kv.weight"),
+            "pooling/attention/query_key_value_kernel",
+            side_by_side(TRANSPOSED, sizes=sizes),
+            **kwargs,
+        ),
+        Rule(
+            ("attn_pool.q.bias", "attn_pool.kv.bias"),
+            "pooling/attention/query_key_value_bias",
+            side_by_side(sizes=sizes),
+            **kwargs,
+        ),
+        *linear("attn_pool.proj", "pooling/attention/output_", **kwargs),
+        *norm("attn_pool.norm", "pooling_norm", **kwargs),
+        *linear("attn_pool.mlp.fc1", "pooling_feed_forward/hidden_", **kwargs),
+        *linear("attn_pool.mlp.fc2", "pooling_feed_forward/output_", **kwargs),
     )
 
 
@@ -108,6 +153,7 @@ RULES = (
         "vit.embeddings.cls_token",
         "vit.embeddings.position_embeddings",
         "vit.embeddings.patch_embeddings.projection",
+        stretch_positions,
     ),
     Rule(
         tuple(ATTENTION + f"{part}.weight" for part in ("query", "key", "value")),
@@ -130,6 +176,11 @@ RULES = (
 )
 
 
+def rules(arguments):
+    """The table of transformers, and what no file has but a model may be asked for."""
+    return (*RULES, *options(arguments["hidden_dim"], optional=True))
+
+
 def read(config):
     if config.get("architectures") == ["ViTForImageClassification"]:
         return read_labels(config)
@@ -143,8 +194,15 @@ def write(arguments):
     return {} if arguments["use_pooler"] else {"add_pooling_layer": False}
 
 
-# What transformers knows: a class token, which is read.
-PLAIN = {"use_class_token": True, "pooling": "token"}
+# What transformers knows: a class token, which is read, and nothing else in front.
+PLAIN = {
+    "use_class_token": True,
+    "num_registers": 0,
+    "use_prefix_positions": True,
+    "query_key_norm": None,
+    "layer_scale": None,
+    "pooling": "token",
+}
 
 VIT_FAMILY = Family(
     model_type="vit",
@@ -166,7 +224,7 @@ VIT_FAMILY = Family(
         Field("attention_probs_dropout_prob", "attention_dropout", 0.0),
         Field("qkv_bias", "use_attention_bias", True),
     ),
-    rules=RULES,
+    rules=rules,
     fixed={"pooler_act": "tanh"},
     # Of masked images, and of a pooler as wide as the tokens.
     ignored=("add_pooling_layer", "encoder_stride", "pooler_output_size"),
@@ -174,99 +232,4 @@ VIT_FAMILY = Family(
     harmless=(r"pooler\.dense\.(weight|bias)",),
     read=read,
     write=write,
-)
-
-TIMM_BLOCK = "blocks.{i}."
-TIMM_NAME = re.compile(
-    r"vit_(tiny|small|base|large|huge)_patch(\d+)(_gap)?_(\d+)(\.[\w.]+)?"
-)
-# Width, blocks, heads: Dosovitskiy et al. 2021, Table 1; Touvron et al. 2021, Table 1.
-SIZES = {
-    "tiny": (192, 12, 3),
-    "small": (384, 12, 6),
-    "base": (768, 12, 12),
-    "large": (1024, 24, 16),
-    "huge": (1280, 32, 16),
-}
-
-
-def timm_rules(arguments):
-    """The table of timm, whose last norm has another name where it follows a mean."""
-    return (
-        *front("cls_token", "pos_embed", "patch_embed.proj"),
-        *linear(TIMM_BLOCK + "attn.qkv", OURS + "self_attention/query_key_value_"),
-        *linear(TIMM_BLOCK + "attn.proj", OURS + "self_attention/output_"),
-        *norm(TIMM_BLOCK + "norm1", OURS + "self_attention_residual/norm"),
-        *norm(TIMM_BLOCK + "norm2", OURS + "feed_forward_residual/norm"),
-        *linear(TIMM_BLOCK + "mlp.fc1", OURS + "feed_forward/hidden_"),
-        *linear(TIMM_BLOCK + "mlp.fc2", OURS + "feed_forward/output_"),
-        *norm("norm" if arguments["pooling"] == "token" else "fc_norm", "norm"),
-        *linear("head", "classifier/"),
-    )
-
-
-def is_timm(config):
-    return re.match(r"vit_", config.get("architecture", "")) is not None
-
-
-def read_timm(config):
-    """What a `config.json` of timm says: a name, and what differs from it."""
-    name = config["architecture"]
-    match = TIMM_NAME.fullmatch(name)
-    pooling = {"token": "token", "avg": "average", "": None}.get(
-        config.get("global_pool", "token")
-    )
-    if match is None or pooling is None:
-        raise ValueError(
-            f"timm's architecture {name!r} with global_pool="
-            f"{config.get('global_pool')!r} is not known here. Known: vit_base_"
-            "patch16_224 and its other sizes, with global_pool 'token' or 'avg'."
-        )
-    size, patch_size, gap, image_size, _ = match.groups()
-    changes = dict(config.get("model_args") or {})
-    hidden_dim, num_layers, num_heads = SIZES[size]
-    arguments = {
-        "hidden_dim": changes.pop("embed_dim", hidden_dim),
-        "num_layers": changes.pop("depth", num_layers),
-        "num_heads": changes.pop("num_heads", num_heads),
-        "patch_size": changes.pop("patch_size", int(patch_size)),
-        "image_size": changes.pop("img_size", int(image_size)),
-        "use_class_token": changes.pop("class_token", gap is None),
-    }
-    arguments["mlp_dim"] = int(arguments["hidden_dim"] * changes.pop("mlp_ratio", 4))
-    if changes:
-        raise ValueError(
-            f"The model_args of timm's {name!r} are not known here: "
-            f"{', '.join(sorted(changes))}."
-        )
-    return {
-        **arguments,
-        "num_classes": config.get("num_classes", 1000) or None,
-        "class_names": config.get("label_names"),
-        "pooling": "average" if gap else pooling,
-        "epsilon": 1e-6,
-        "activation": "gelu",
-        "use_pooler": False,
-    }
-
-
-TIMM_VIT_FAMILY = Family(
-    model_type="timm",
-    architectures={"timm": {}},
-    fields=(),
-    rules=timm_rules,
-    ignored=(
-        "architecture",
-        "global_pool",
-        "label_descriptions",
-        "label_names",
-        "license",
-        "model_args",
-        "num_classes",
-        "num_features",
-        "pretrained_cfg",
-        "tags",
-    ),
-    read=read_timm,
-    is_ours=is_timm,
 )
