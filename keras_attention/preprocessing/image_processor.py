@@ -106,6 +106,9 @@ class ImageProcessor(keras.layers.Rescaling):
         self.crop_size = None if crop_size is None else check_image_size(crop_size)
         self.interpolation = interpolation
         self.mean, self.std = mean, std
+        # Else Keras would run a model that holds this layer once more, uncompiled, in
+        # each `train_on_batch` and `predict_on_batch`, to build it.
+        self.built = True
 
     @property
     def output_size(self):

@@ -180,6 +180,24 @@ def test_it_works_in_a_model(tmp_path, rng):
 
 
 @pytest.mark.once
+def test_a_model_that_holds_it_has_nothing_left_to_build():
+    """Else each `train_on_batch` would run the model once more, uncompiled."""
+    calls = []
+
+    class Counted(keras.layers.Layer):
+        def call(self, x):
+            calls.append(x)
+            return x
+
+    inputs = keras.Input((4, 4, 3))
+    model = keras.Model(inputs, Counted()(inputs))
+    model.image_processor = ImageProcessor(4)
+    model.predict_on_batch(np.ones((1, 4, 4, 3), "float32"))
+    calls.clear()
+    model.predict_on_batch(np.ones((1, 4, 4, 3), "float32"))
+    assert len(calls) == (keras.backend.backend() == "torch")  # which does not compile
+
+
 def test_every_argument_survives():
     arguments = {
         "shortest_edge": 6,
