@@ -227,7 +227,7 @@ class Application(keras.Model):
     def _from_published(cls, family, config, folder, load_weights, overrides):
         place = folder / CONFIG
         saved = family.read_arguments(config, place, head_is_given="head" in overrides)
-        saved.update(cls.read_assets(folder))
+        saved.update(cls.read_assets(folder, given=overrides))
         if "head" in saved and saved["num_classes"] is None:
             if overrides.get("num_classes") is not None:
                 overrides = {"head": "classification", **overrides}
@@ -254,11 +254,12 @@ class Application(keras.Model):
         return model
 
     @classmethod
-    def read_assets(cls, folder):
+    def read_assets(cls, folder, given=()):
         """Reads what a published checkpoint has besides config and weights.
 
         Args:
             folder: Its folder.
+            given: Names of arguments that are not read, since they come from elsewhere.
 
         Returns:
             Dict of arguments of the constructor, such as a tokenizer.

@@ -250,15 +250,18 @@ class BERT(TextInputs, Application):
         self.class_names = class_names
 
     @classmethod
-    def read_assets(cls, folder):
+    def read_assets(cls, folder, given=()):
         """Reads the tokenizer of a published checkpoint.
 
         Args:
             folder: Its folder.
+            given: Names of arguments that are not read.
 
         Returns:
             Dict with `tokenizer`, which is `None` without such files.
         """
+        if "tokenizer" in given:
+            return {}
         return {"tokenizer": load_word_piece_tokenizer(folder)}
 
 

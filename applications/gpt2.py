@@ -235,13 +235,16 @@ class GPT2(TextInputs, TextGenerator, Application):
         return self.get_layer("language_model_head")(x)
 
     @classmethod
-    def read_assets(cls, folder):
+    def read_assets(cls, folder, given=()):
         """Reads the tokenizer of a published checkpoint.
 
         Args:
             folder: Its folder.
+            given: Names of arguments that are not read.
 
         Returns:
             Dict with `tokenizer`, which is `None` without such files.
         """
+        if "tokenizer" in given:
+            return {}
         return {"tokenizer": load_byte_pair_tokenizer(folder)}

@@ -543,17 +543,19 @@ class Transformer(Translator, Application):
         self.families = [f for f in families if _is_published_as(f, arguments)]
 
     @classmethod
-    def read_assets(cls, folder):
+    def read_assets(cls, folder, given=()):
         """Reads the tokenizers of a checkpoint of Marian.
 
         Args:
             folder: Its folder.
+            given: Names of arguments that are not read.
 
         Returns:
             Dict with `source_vocabulary` and `target_vocabulary`, empty without files.
         """
         folder = pathlib.Path(folder)
-        if not (folder / SOURCE_MODEL).is_file():
+        are_given = {"source_vocabulary", "target_vocabulary"} <= set(given)
+        if are_given or not (folder / SOURCE_MODEL).is_file():
             return {}
         has_two = (folder / TARGET_PIECES).is_file()
         return {

@@ -267,15 +267,18 @@ class ViT(ImageInputs, Application):
         self.image_processor = processor.fitted_to(self.image_size)
 
     @classmethod
-    def read_assets(cls, folder):
+    def read_assets(cls, folder, given=()):
         """Reads what a published checkpoint says of its pictures.
 
         Args:
             folder: Its folder.
+            given: Names of arguments that are not read.
 
         Returns:
             Dict with `image_processor`, which is `None` where it says nothing.
         """
+        if "image_processor" in given:
+            return {}
         return {"image_processor": load_image_processor(folder)}
 
     def save_assets(self, folder):

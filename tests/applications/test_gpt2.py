@@ -161,6 +161,15 @@ def test_pytorch_model_bin_is_read(tmp_path):
 
 
 @pytest.mark.once
+def test_a_tokenizer_that_is_passed_replaces_one_that_is_damaged(tmp_path):
+    save_reference("GPT2LMHeadModel", tmp_path, **CONFIG)
+    (tmp_path / "tokenizer.json").write_text("{")
+    with pytest.raises(ValueError, match="tokenizer.json"):
+        GPT2.from_preset(tmp_path)
+    assert GPT2.from_preset(tmp_path, tokenizer=None).tokenizer is None
+
+
+@pytest.mark.once
 def test_another_head_is_new_and_the_rest_is_loaded(tmp_path):
     save_reference("GPT2LMHeadModel", tmp_path, **CONFIG)
     before = named_weights(GPT2.from_preset(tmp_path))

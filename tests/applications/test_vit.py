@@ -439,6 +439,18 @@ def test_the_processor_comes_and_goes_with_the_model(tmp_path):
 
 
 @pytest.mark.once
+def test_a_processor_that_is_passed_replaces_one_that_nobody_knows(tmp_path):
+    save_reference("ViTModel", tmp_path, **{**CONFIG, "num_channels": 3})
+    config = json.dumps({"image_processor_type": "BeetleImageProcessor"})
+    (tmp_path / "preprocessor_config.json").write_text(config)
+    with pytest.raises(ValueError, match="BeetleImageProcessor"):
+        ViT.from_preset(tmp_path)
+    own = ImageProcessor((12, 20), mean=(0.1, 0.2, 0.3))
+    model = ViT.from_preset(tmp_path, image_processor=own)
+    assert model.image_processor.mean == (0.1, 0.2, 0.3)
+
+
+@pytest.mark.once
 def test_what_is_no_list_of_pictures_is_told():
     model = ViT(**SMALL)
     with pytest.raises(ValueError, match="Received one: 'a.png'. Put it in a list"):
