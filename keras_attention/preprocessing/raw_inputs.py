@@ -107,6 +107,13 @@ class RawInputs:
         """
         return labels, None
 
+    def check_labels_given(self):
+        """Refuses raw inputs without labels, where a model needs them.
+
+        Raises:
+            ValueError: What to do instead.
+        """
+
     # What Keras has.
 
     def fit(self, x=None, y=None, *args, **kwargs):
@@ -181,6 +188,8 @@ class RawInputs:
         x, y, weights = (call.get(name) for name in ("x", "y", "sample_weight"))
         examples = self._read_examples(x)
         if examples is not None:
+            if y is None and "y" in call:  # `predict` asks for none
+                self.check_labels_given()
             targets = self._read_targets(examples, y, weights)
             data = RawDataset(self, examples, *targets, batch_size, shuffle, sort)
         elif y is None:

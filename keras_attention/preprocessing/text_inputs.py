@@ -10,6 +10,13 @@ from keras_attention.preprocessing.raw_inputs import RawInputs
 from keras_attention.preprocessing.vocabulary import read_strings
 from keras_attention.preprocessing.vocabulary import shorten
 
+# What makes the targets of a head out of texts alone.
+PRETRAINED_BY = {
+    "language_model": "LanguageModelDataset",
+    "masked_language_model": "MaskedLanguageModelDataset",
+    "pretraining": "MaskedLanguageModelDataset",
+}
+
 
 class TextInputs(RawInputs):
     """Lets `fit`, `evaluate` and `predict` take texts.
@@ -133,6 +140,24 @@ class TextInputs(RawInputs):
             check_spans(spans, examples)
             return spans
         return super().read_labels(labels, examples)
+
+    def check_labels_given(self):
+        """Refuses texts without labels, and says how to pretrain on them.
+
+        Raises:
+            ValueError: What to do instead.
+        """
+        dataset = PRETRAINED_BY.get(self.head)
+        how = (
+            f"Write the texts to a file and pass `{dataset}(path, model.tokenizer)` "
+            "of `keras_attention.training`, which makes them, to `fit`."
+            if dataset
+            else "Pass one for each text: fit(texts, labels)."
+        )
+        raise ValueError(
+            f"{type(self).__name__} with head={self.head!r} learns from labels. "
+            f"Received texts alone. {how}"
+        )
 
     def prepare_labels(self, labels, examples, length=None):
         """The targets of a batch.

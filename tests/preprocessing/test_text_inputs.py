@@ -44,8 +44,7 @@ def make_gpt2(**arguments):
     return GPT2(
         tokenizer=tokenizer,
         vocabulary_size=10,
-        head="classification",
-        **{**SIZES, **arguments},
+        **{"head": "classification", **SIZES, **arguments},
     )
 
 
@@ -254,6 +253,20 @@ def test_labels_that_fit_no_word_or_context_are_told():
         reader.classify(["a"])
     with pytest.raises(ValueError, match="so it answers no questions"):
         tagger.answer(["a"], ["a"])
+
+
+@pytest.mark.once
+def test_texts_alone_are_not_learned_from():
+    for make, head, message in (
+        (make_gpt2, "language_model", r"`LanguageModelDataset\(path, model.tokenizer"),
+        (make_bert, "masked_language_model", "`MaskedLanguageModelDataset"),
+        (make_bert, "pretraining", "`MaskedLanguageModelDataset"),
+        (make_bert, "classification", r"Pass one for each text: fit\(texts, labels\)"),
+    ):
+        model = make(head=head)
+        for act in (model.fit, model.evaluate):
+            with pytest.raises(ValueError, match=f"head='{head}' learns .*{message}"):
+                act(TEXTS)
 
 
 def test_a_classifier_says_names_and_probabilities():
