@@ -17,6 +17,7 @@ from keras_attention.layers.base import check_positive
 from keras_attention.ops import attend
 from keras_attention.ops import window_mask
 from keras_attention.ops.projection import join_heads
+from keras_attention.ops.projection import split_columns
 from keras_attention.ops.projection import split_heads
 
 # The largest factor of cosine scores (Liu et al. 2022, arXiv:2111.09883, Section 3.3).
@@ -172,11 +173,7 @@ class MultiHead(AttentionLayer):
                     projected.extend([None] * len(run))
                     continue
                 x = self.project(inputs[run[0]], kernel, bias, part)
-                first = 0
-                for i in run:
-                    last = first + self.columns[i]
-                    projected.append(x[..., first:last])
-                    first = last
+                projected.extend(split_columns(x, [self.columns[i] for i in run]))
         return projected
 
     def adaptable_kernels(self):

@@ -3,6 +3,8 @@
 On PyTorch a function of Keras takes longer than what it calls: these go there directly.
 """
 
+import itertools
+
 import keras
 from keras import ops
 
@@ -31,10 +33,38 @@ def project(x, kernel, bias=None, dtype=None):
         return ops.matmul(x, kernel)
     bias = ops.cast(bias, dtype)
     if not _runs_on_torch(x):
-        return ops.matmul(x, kernel) + bias
+        return ops.add(ops.matmul(x, kernel), bias)  # which TensorFlow fuses
     import torch
 
     return torch.nn.functional.linear(x, kernel.T, bias)  # one kernel for both
+
+
+def split_columns(x, sizes):
+    """Cuts the last axis into parts, whose gradients are laid side by side again.
+
+    A slice for each part would give as many gradients of the whole width to add up.
+
+    Args:
+        x: `(..., D)`.
+        sizes: Tuple of widths that sum to D.
+
+    Returns:
+        A list or tuple of tensors `(..., size)`.
+
+    Example:
+
+    >>> [tuple(part.shape) for part in split_columns(keras.ops.ones((2, 5)), (3, 2))]
+    [(2, 3), (2, 2)]
+    """
+    if len(sizes) == 1:
+        return [x]
+    if _runs_on_torch(x):
+        return x.split(sizes, dim=-1)
+    if keras.backend.backend() == "tensorflow" and not isinstance(x, keras.KerasTensor):
+        import tensorflow as tf
+
+        return tf.split(x, sizes, axis=-1)  # Keras's forgets the shapes
+    return ops.split(x, list(itertools.accumulate(sizes[:-1])), axis=-1)
 
 
 def split_heads(x, num_heads):
