@@ -356,7 +356,7 @@ def reach(model):
         losses = ops.sparse_categorical_crossentropy(
             token_ids[:, 1 : T + 1], logits, from_logits=True
         )
-        return ops.sum(losses * counts)
+        return ops.sum(ops.multiply(losses, counts))
 
     (slope,) = gradient(loss, [encoder.embedding(token_ids)])
     slope = ops.convert_to_numpy(slope).reshape(T, len(probes), S, -1)
