@@ -1,11 +1,13 @@
 """Transformer blocks and stacks against their figures, computed in NumPy."""
 
+import functools
 import itertools
 
 import keras
 import numpy as np
 import pytest
 
+from helpers import BACKEND
 from helpers import to_numpy
 from keras_attention import layers
 from layers import reference
@@ -150,6 +152,41 @@ def test_a_stack_is_its_blocks_and_a_norm(tensors, norm_order, final_norm, decod
         for a, b in zip(one, other, strict=True):
             close(a, b)
     close(layer(*given, bias=np.full((1, 1, T, T), 0.5)), x)
+
+
+@pytest.mark.skipif(BACKEND != "jax", reason="only JAX compiles a stack as a loop")
+@pytest.mark.parametrize("norm_order, loops", [("pre", True), ("post", False)])
+def test_a_loop_learns_as_its_blocks_one_after_the_other(
+    tensors, monkeypatch, norm_order, loops
+):
+    calls = []
+    cls = layers.TransformerEncoderBlock
+    call = cls.call
+
+    @functools.wraps(call)
+    def spy(self, *args, **kwargs):
+        calls.append(self.name)
+        return call(self, *args, **kwargs)
+
+    monkeypatch.setattr(cls, "call", spy)
+    inputs = keras.Input((T, D))
+    block = cls(N, M, norm_order=norm_order)
+    model = keras.Model(inputs, layers.TransformerEncoder(block, 2)(inputs))
+    randomize(model)
+    start = model.get_weights()
+    learned = {}
+    for run_eagerly in (True, False):
+        model.set_weights(start)
+        model.compile(keras.optimizers.SGD(0.1), "mse", run_eagerly=run_eagerly)
+        calls.clear()
+        model.train_on_batch(tensors[0], 0.5 * tensors[0])
+        learned[run_eagerly] = model.get_weights()
+        # Keras calls both once more to build what measures.
+        is_loop = calls.count("block_0") > calls.count("block_1")
+        assert is_loop == (loops and not run_eagerly)
+    for one, other in zip(*learned.values(), strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-5)
+    assert all((a != b).any() for a, b in zip(learned[False], start, strict=True))
 
 
 def test_blocks_of_a_stack_have_weights_of_their_own():
