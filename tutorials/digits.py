@@ -13,7 +13,7 @@ held out; of 10,000 images of MNIST 8,000, 10 times each, and 2,000:
     MNIST    ViT          139,018        94.5%       389
              ConvNet      133,078        98.8%       354
 
-The seconds are those of two CPU cores that had other work, too; all of it took 259
+The seconds are those of two CPU cores that had other work, too; all of it took 370
 seconds of their time. A ConvNet is built to see neighbours; a ViT has to learn from the
 data which patches are.
 """
