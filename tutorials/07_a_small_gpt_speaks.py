@@ -343,7 +343,7 @@ begun = "two owls that hear"
 sampler = RandomSampler(seed=3)
 token_ids, weights = go_on(begun, sampler, return_attention_scores=True)
 columns = ["[start]", *words.decode(token_ids)[0].split()]
-rows = [*columns[len(begun.split()) + 1 :], "[end]"]
+rows = columns[len(begun.split()) + 1 :]  # the end, though drawn, has no row
 figure, axes = plt.subplots(figsize=(6, 4), layout="constrained")
 axes.imshow(weights[0, : len(rows), block, n, : len(columns)], cmap="Greys", vmin=0)
 axes.set_xticks(range(len(columns)), columns, rotation=90)

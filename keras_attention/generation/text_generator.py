@@ -148,8 +148,9 @@ class TextGenerator:
             prompts have no strings, integers `(B, T)`, `padding_id` behind the end. If
             asked, in a tuple, in this order: log-probabilities `(B,)`, and weights
             `(B, L, num_layers, N, T)` as NumPy arrays, where row i is what was read to
-            predict new token i and T counts the tokens from the first of the prompt.
-            With `BeamSearch(num_results=n)` lists of n, and an axis n behind B.
+            predict new token i and T counts the tokens from the first of the prompt;
+            an end that was drawn has no row. With `BeamSearch(num_results=n)` lists of
+            n, and an axis n behind B.
 
         Raises:
             ValueError: A prompt or an option cannot be used.
