@@ -95,9 +95,9 @@ for first, second in texts[:3]:
 # %% [markdown]
 # ## What goes in
 #
-# The tokenizer cuts words into pieces: a verb is its sound and its ending. BERT puts
-# three marks between them: `[CLS]` before all, whose output is to stand for the whole
-# text, and `[SEP]` behind each of the two sentences.
+# The tokenizer cuts words into pieces: a verb is its sound and its ending. BERT adds
+# `[CLS]` before all, whose output is to stand for the whole text, and `[SEP]` behind
+# each of the two sentences. The first column below is the **segment**, 0 or 1.
 
 # %%
 special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
@@ -121,7 +121,7 @@ for token, segment in zip(tokens[shown], inputs["segment_ids"][shown], strict=Tr
 #
 # $$x_t = \text{norm}(\text{token}[i_t] + \text{position}[t] + \text{segment}[s_t])$$
 #
-# with the token ids $i$ and the segments $s$ of the second and the first column.
+# with the token ids $i$ and the segments $s$.
 #
 # ## The equation
 #
@@ -189,9 +189,10 @@ for whole_words in (False, True):
         print(" ", *(f"({token})" if mark else token for token, mark in marked))
 
 # %% [markdown]
-# **Whole words**: where a piece is chosen alone, the rest of its word gives it away,
-# and nothing is learned from the sentence. So all pieces of a word are hidden or none
-# (BERT's authors added that later). We do so.
+# **Whole words**: where a piece is hidden alone, the rest of its word tells much about
+# it, here that it is a verb, in real languages often all of it, and the sentence need
+# not be read. So all pieces of a word are hidden or none (BERT's authors added that
+# later). We do so.
 #
 # The second task is to tell whether the second sentence follows the first. In half of
 # the pairs it does, in the other half it is from another text. Of ours we know what is
@@ -256,11 +257,12 @@ def pretrain(model):
         verbose=0,
     )
     print("loss", *(f"{loss:.2f}" for loss in history.history["loss"]))
+    return history.history["loss"]
 
 
 model = build("pretraining")
 print(f"parameters {model.count_params():,}")
-pretrain(model)
+losses = {"BERT": pretrain(model)}
 
 # %% [markdown]
 # ## Can it fill in what is hidden?
@@ -293,7 +295,14 @@ def read_leftwards():
 
 
 leftwards = read_leftwards()
-pretrain(leftwards)
+losses["causal"] = pretrain(leftwards)
+figure, axes = plt.subplots(figsize=(5.5, 3), layout="constrained")
+for (name, values), style in zip(losses.items(), ("o-", "s--"), strict=True):
+    axes.plot(range(1, 9), values, style, label=name)
+axes.set_xlabel("epoch")
+axes.set_ylabel("loss of both tasks")
+axes.set_ylim(bottom=0)
+_ = axes.legend()
 
 
 # %%
@@ -410,9 +419,8 @@ for place, _ in QUESTIONS["the verb"]:
 some = {name: array[:200] for name, array in {**inputs, "token_ids": hidden}.items()}
 maps = attention_maps(model, some)
 shown = next(i for i in range(200) if inputs["padding_mask"][i].all())
-figure = show_heads(
-    maps, queries=tokenizer.tokens(hidden[shown][None])[0], index=shown
-).figure()
+words = tokenizer.tokens(hidden[shown][None])[0]
+show_heads(maps, queries=words, index=shown).figure()
 
 # %% [markdown]
 # Over 200 texts, how much weight the hidden sound and the hidden ending put on what
