@@ -36,7 +36,6 @@ import numpy as np  # noqa: E402
 import pytest  # noqa: E402
 
 SEED = 1234
-STARTS_PROCESSES = ("test_isolation", "test_tutorials")
 
 
 def pytest_report_header(config):
@@ -46,11 +45,7 @@ def pytest_report_header(config):
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
-    """One process tests a file; where shapes are compiled, what compiles is slow."""
-    for item in items:
-        # Two that start processes of their own need not wait for each other.
-        name = item.nodeid if item.path.stem in STARTS_PROCESSES else str(item.path)
-        item.add_marker(pytest.mark.xdist_group(name))
+    """Where shapes are compiled, what compiles much is slow."""
     if keras.backend.backend() == "torch":
         return
     for item in items:
