@@ -204,7 +204,8 @@ def size_of_rows(shape, key_length):
     sizes = batch_size, query_length, num_heads, key_length
     if keras.backend.backend() != "tensorflow" or None in sizes:
         return None
-    rows = WEIGHTS_OF_ROWS // (batch_size * num_heads * key_length) // 16 * 16
+    weights_of_row = max(batch_size * num_heads * key_length, 1)
+    rows = WEIGHTS_OF_ROWS // weights_of_row // 16 * 16
     if rows < FEWEST_ROWS:
         return None
     return _even_part(query_length, min(rows, MOST_ROWS)), key_length
