@@ -19,7 +19,7 @@ def exact_gelu(x):
         y = x (1 + erf(x / sqrt(2))) / 2
 
     JAX and TensorFlow compute 1 + erf(z) as erfc(-z), which keeps more digits where the
-    result is nearly zero, and takes twice as long.
+    result is nearly zero, and is slower.
 
     Args:
         x: A tensor.
