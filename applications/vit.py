@@ -27,7 +27,7 @@ from keras_attention.layers.transformer_encoder import TransformerEncoder
 from keras_attention.layers.transformer_encoder_block import TransformerEncoderBlock
 from keras_attention.preprocessing.image_inputs import ImageInputs
 from keras_attention.preprocessing.image_processor import ImageProcessor
-from keras_attention.preprocessing.image_processor import load_image_processor
+from keras_attention.preprocessing.image_processor_files import load_image_processor
 
 POOLINGS = ("token", "average", "attention")
 

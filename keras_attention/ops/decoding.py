@@ -233,9 +233,13 @@ class Loop:
             return self._program(number, end, last, state, extra)
         import torch
 
+        from keras_attention.ops.torch_steps import from_leaves
+        from keras_attention.ops.torch_steps import to_leaves
+        from keras_attention.ops.torch_steps import TracedStep
+
         # Each number is a tensor, or it would be written down as it is.
-        rest = _leaves((extra, last))
-        leaves = _leaves(state)
+        rest = to_leaves((extra, last))
+        leaves = to_leaves(state)
         key = tuple((tuple(x.shape), x.dtype, x.device) for x in leaves + rest)
         if key not in self._traced:
             with torch.no_grad():
@@ -243,213 +247,10 @@ class Loop:
                     self._goes_on, self._step, (number, state, extra, last)
                 )
         step = self._traced[key]
-        step.refresh()
         number = int(number)
         with torch.inference_mode():
             goes_on = self._goes_on(state)
             while number < end and bool(goes_on):
                 goes_on, *leaves = step(torch.tensor(number), *leaves, *rest)
                 number += 1
-        return number, _rebuild(state, leaves)
-
-
-def _leaves(structure):
-    """The tensors of a structure of PyTorch, numbers as tensors, without `None`."""
-    import torch
-
-    flat = keras.tree.flatten(structure)
-    return [torch.as_tensor(x) for x in flat if x is not None]
-
-
-def _rebuild(structure, leaves):
-    """The same structure with other tensors."""
-    leaves = iter(leaves)
-    flat = [None if x is None else next(leaves) for x in keras.tree.flatten(structure)]
-    return keras.tree.pack_sequence_as(structure, flat)
-
-
-class TracedStep:
-    """The kernels of a step of PyTorch, one after the other.
-
-    Where a matrix of weights is read across by a single row, it is laid out along
-    beforehand: twice as fast on a processor.
-
-    Args:
-        goes_on: Function of the state that says whether there is more to do.
-        step: Function of nested structures of tensors, which returns the state.
-        inputs: Its arguments, for their shapes.
-
-    Call arguments:
-        *leaves: The tensors of `inputs`.
-
-    Returns:
-        What `goes_on` says of the next state, and the tensors of that.
-    """
-
-    def __init__(self, goes_on, step, inputs):
-        from torch.fx.experimental.proxy_tensor import make_fx
-
-        def function(*leaves):
-            state = step(*_rebuild(inputs, leaves))
-            return goes_on(state), *_leaves(state)
-
-        # The trace runs the step, which writes into its inputs.
-        leaves = [x.clone() for x in _leaves(inputs)]
-        self._module = make_fx(function)(*leaves)
-        self._copies = {}
-        _fold_views(self._module)
-        _share_results(self._module.graph)
-        if not leaves[1].is_cuda:
-            self._lay_out()
-        _join_views(self._module.graph)
-        self._module.graph.eliminate_dead_code()
-        _call_functions(self._module.graph)
-        self._module.recompile()
-
-    def _lay_out(self):
-        """Puts copies in place of the matrices that are read across."""
-        import torch
-
-        aten = torch.ops.aten
-        graph = self._module.graph
-        for node in list(graph.nodes):
-            place = {aten.mm.default: 1, aten.addmm.default: 2}.get(node.target)
-            if place is None or node.args[place].op != "get_attr":
-                continue
-            source = getattr(self._module, node.args[place].target)
-            rows = node.args[place - 1].meta["val"].shape[0]
-            if rows > 1 or source.is_contiguous():
-                continue
-            name = f"_laid_out_{node.args[place].target}"
-            if name not in self._copies:
-                self._copies[name] = source, None
-                self._module.register_buffer(name, torch.empty(0))
-            with graph.inserting_before(node):
-                copy = graph.get_attr(name)
-            node.update_arg(place, copy)
-
-    def refresh(self):
-        """Copies anew what changed since."""
-        for name, (source, version) in self._copies.items():
-            if version != source._version:
-                setattr(self._module, name, source.detach().contiguous())
-                self._copies[name] = source, source._version
-
-    def __call__(self, *leaves):
-        return self._module(*leaves)
-
-
-def _fold_views(module):
-    """Takes views of weights, such as their transpose, once instead of each time."""
-    import torch
-
-    aten = torch.ops.aten
-    views = (
-        aten.t.default,
-        aten.transpose.int,
-        aten.permute.default,
-        aten.view.default,
-        aten.unsqueeze.default,
-        aten.expand.default,
-        aten.slice.Tensor,
-        aten.alias.default,
-        aten.detach.default,
-    )
-    graph = module.graph
-    for number, node in enumerate(list(graph.nodes)):
-        if node.target not in views or node.args[0].op != "get_attr":
-            continue
-        view = node.target(
-            getattr(module, node.args[0].target).detach(), *node.args[1:], **node.kwargs
-        )
-        name = f"_view_{number}"
-        module.register_buffer(name, view)
-        with graph.inserting_before(node):
-            folded = graph.get_attr(name)
-        node.replace_all_uses_with(folded)
-        graph.erase_node(node)
-
-
-def _share_results(graph):
-    """Computes once what each layer computes for itself, such as masks.
-
-    Only what does not hang on a tensor that the step writes into.
-    """
-    changed = set()  # what is written into, what it is a view of, what hangs on them
-    for node in reversed(graph.nodes):
-        arguments = getattr(getattr(node.target, "_schema", None), "arguments", ())
-        for argument, value in zip(arguments, node.args, strict=False):
-            if argument.alias_info is not None and argument.alias_info.is_write:
-                changed.add(value)
-        if node in changed:
-            changed.update(node.all_input_nodes)
-    found = {}
-    for node in list(graph.nodes):
-        if node.op != "call_function" or not hasattr(node.target, "_schema"):
-            continue
-        hangs = not changed.isdisjoint({node, *node.all_input_nodes})
-        if hangs or any("nondeterministic" in str(tag) for tag in node.target.tags):
-            changed.add(node)
-            continue
-        key = repr((str(node.target), node.args, node.kwargs))
-        if key in found:
-            node.replace_all_uses_with(found[key])
-            graph.erase_node(node)
-        else:
-            found[key] = node
-
-
-def _join_views(graph):
-    """Takes one view in place of a view of a view, and none where they cancel."""
-    import torch
-
-    aten = torch.ops.aten
-
-    def find_order(node):
-        """The axes that a permutation puts in place of 0, 1, ..., or `None`."""
-        if node.op != "call_function":
-            return None
-        if node.target is aten.permute.default:
-            return [axis % len(node.args[1]) for axis in node.args[1]]
-        if node.target is not aten.transpose.int:
-            return None
-        order = list(range(node.meta["val"].ndim))
-        first, second = node.args[1:]
-        order[first], order[second] = order[second], order[first]
-        return order
-
-    for node in list(graph.nodes):
-        source = node.args[0] if node.args else None
-        if node.target is aten.alias.default:
-            node.replace_all_uses_with(source)
-        elif node.target is aten.view.default:
-            if source.target is aten.view.default:
-                node.update_arg(0, source.args[0])
-        elif order := find_order(node):
-            before = find_order(source)
-            if before is not None:
-                order, source = [before[axis] for axis in order], source.args[0]
-            if order == sorted(order):
-                node.replace_all_uses_with(source)
-                continue
-            node.target, node.args = aten.permute.default, (source, order)
-
-
-def _call_functions(graph):
-    """Calls what is called most by functions, which Python reaches sooner."""
-    import torch
-
-    aten = torch.ops.aten
-    functions = {
-        aten.add.Tensor: torch.add,
-        aten.addmm.default: torch.addmm,
-        aten.gelu.default: torch.nn.functional.gelu,
-        aten.index_copy_.default: torch.Tensor.index_copy_,
-        aten.mm.default: torch.mm,
-        aten.native_layer_norm.default: torch.native_layer_norm,
-        aten.permute.default: torch.permute,
-        aten.relu.default: torch.relu,
-        aten.view.default: torch.Tensor.view,
-    }
-    for node in graph.nodes:
-        node.target = functions.get(node.target, node.target)
+        return number, from_leaves(state, leaves)

@@ -7,7 +7,7 @@ from keras_attention.preprocessing.cmudict import Pronunciations as Pronunciatio
 from keras_attention.preprocessing.image_processor import (
     ImageProcessor as ImageProcessor,
 )
-from keras_attention.preprocessing.image_processor import (
+from keras_attention.preprocessing.image_processor_files import (
     load_image_processor as load_image_processor,
 )
 from keras_attention.preprocessing.images import load_image as load_image

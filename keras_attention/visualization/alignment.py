@@ -73,7 +73,7 @@ def show_alignment(weights, source, target):
 
 
 def _figure(weights, source, target):
-    from matplotlib.figure import Figure
+    from keras_attention.visualization.figures import Figure
 
     rows, columns = weights.shape
     cell = min(0.45, max(0.16, 9 / max(rows, columns)))  # inches

@@ -187,7 +187,8 @@ def _height(items):
 
 def _figure(layers, short, labels):
     from matplotlib.colors import PowerNorm
-    from matplotlib.figure import Figure
+
+    from keras_attention.visualization.figures import Figure
 
     rows, columns = len(layers), max(len(weights) for _, weights, _ in layers)
     panel = min(3.0, max(0.8, 9 / columns))  # inches, as all that follow

@@ -198,7 +198,7 @@ def lay_over(picture, map):
 
 
 def _figure(picture, maps, titles):
-    from matplotlib.figure import Figure
+    from keras_attention.visualization.figures import Figure
 
     count = 1 + len(maps)
     columns = min(4, count)

@@ -90,7 +90,7 @@ def show_positions(table, grid=None):
 
 
 def _figure(similarity, grid):
-    from matplotlib.figure import Figure
+    from keras_attention.visualization.figures import Figure
 
     look = {"cmap": colour_map(signed=True), "vmin": -1, "vmax": 1}
     if grid is None:

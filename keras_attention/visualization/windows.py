@@ -227,8 +227,9 @@ def light_up(picture, values):
 
 
 def _figure(picture, weights, partition, cell):
-    from matplotlib.figure import Figure
     from matplotlib.patches import Rectangle
+
+    from keras_attention.visualization.figures import Figure
 
     window, query = partition.place_of(cell)
     heads = weights[window, :, query]  # (N, M)

@@ -171,7 +171,7 @@ def _view(pictures, captions, maps, truths=None, note=None, *, many):
 
 
 def _figure(pictures, maps, items, note):
-    from matplotlib.figure import Figure
+    from keras_attention.visualization.figures import Figure
 
     columns = 1 + max(len(item["words"]) for item in items)
     figure = Figure(figsize=(1.5 * columns, 1.9 * len(items)), layout="constrained")

@@ -9,7 +9,7 @@ import pytest
 from helpers import to_numpy
 from keras_attention.preprocessing import ImageProcessor
 from keras_attention.preprocessing import load_image_processor
-from keras_attention.preprocessing.image_processor import read_timm_processor
+from keras_attention.preprocessing.image_processor_files import read_timm_processor
 
 # Heights and widths: both larger, both smaller, one of each, one as it is.
 SIZES = [(37, 53), (53, 31), (5, 7), (9, 40), (12, 20), (12, 33)]

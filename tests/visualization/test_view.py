@@ -157,6 +157,23 @@ def test_a_figure_is_drawn_by_the_function_of_the_view():
 
 
 @pytest.mark.once
+def test_a_notebook_shows_a_figure_that_pyplot_did_not_draw(tmp_path):
+    pytest.importorskip("IPython")
+    run_in_fresh_process(
+        """
+        import numpy as np
+        from IPython.core.interactiveshell import InteractiveShell
+        from keras_attention.visualization import show_alignment
+
+        view = show_alignment(np.eye(3), ["a", "b", "c"], ["d", "e", "f"])
+        shown, _ = InteractiveShell.instance().display_formatter.format(view.figure())
+        assert shown["image/png"].startswith(b"\\x89PNG"), shown
+        """,
+        cwd=tmp_path,
+    )
+
+
+@pytest.mark.once
 def test_a_page_needs_neither_matplotlib_nor_pillow(tmp_path):
     run_in_fresh_process(
         """
