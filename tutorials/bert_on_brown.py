@@ -6,10 +6,15 @@
 Of the words of 1,000 sentences of documents that nobody has read, so many are given the
 right one of the corpus's parts of speech, after learning from few sentences:
 
-TABLE
+    sentences  pretrained     not  remembered
+           50       62.7%   57.4%       63.9%
+          200       74.3%   66.9%       71.1%
+          800       83.9%   75.0%       78.2%
+        3,200       89.4%   80.5%       84.2%
 
-Both have the same weights to begin with, but for what the first has learned before: to
-fill in hidden words of 400 other documents, without their parts of speech.
+"pretrained" and "not" have the same layers and are trained alike, but the first has
+filled in hidden words of 400 documents before, for six minutes on two CPU cores, without
+parts of speech. "remembered" is what a word was most often, without a network.
 """
 
 import argparse
