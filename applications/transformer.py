@@ -391,7 +391,11 @@ class Transformer(Translator, Application):
             source_ids, ((0, 0), (0, missing)), constant_values=self.padding_id
         )
         search = self._search(
-            beam_width, max_length, length_penalty, bool(return_attention_scores)
+            beam_width,
+            max_length,
+            length_penalty,
+            return_log_probabilities,
+            return_attention_scores,
         )
         token_ids, log_probabilities, *weights = run_in_batches(
             search, source_ids, batch_size

@@ -13,8 +13,8 @@ right one of the corpus's parts of speech, after learning from few sentences:
         3,200       89.4%   80.5%       84.2%
 
 "pretrained" and "not" have the same layers and are trained alike, but the first has
-filled in hidden words of 400 documents before, for six minutes on two CPU cores, without
-parts of speech. "remembered" is what a word was most often, without a network.
+filled in hidden words of 400 documents before, without parts of speech: for six minutes
+on two CPU cores. "remembered" is what a word was most often, without a network.
 """
 
 import argparse

@@ -125,7 +125,8 @@ def decode(
     """
     check_positive(max_length=max_length)
     sampler, rules = get_sampler(sampler), Rules(**rules)
-    loop = take_first_step(state, step, sampler, rules, max_length, start_id, uniform)
+    loop = begin_loop(state, sampler, max_length, start_id, uniform)
+    loop = take_step(0, loop, step, sampler, rules, max_length)  # tells what is kept
     _, loop = while_loop(
         lambda slot, loop: ops.logical_and(slot < max_length, is_open(loop)),
         lambda slot, loop: take_step(slot, loop, step, sampler, rules, max_length),
@@ -135,14 +136,12 @@ def decode(
     return read_loop(loop, rules)
 
 
-def take_first_step(state, step, sampler, rules, length, start_id, uniform=None):
-    """Writes the first token, and finds out by the way what is kept.
+def begin_loop(state, sampler, length, start_id, uniform=None):
+    """What goes round in the loop before the first token.
 
     Args:
         state: As for `decode`.
-        step: As for `decode`.
         sampler: A `Sampler`.
-        rules: `Rules`.
         length: L.
         start_id: As for `decode`.
         uniform: As for `decode`.
@@ -158,7 +157,7 @@ def take_first_step(state, step, sampler, rules, length, start_id, uniform=None)
     loop["token_ids"] = start + (start_id[:, None] if len(start_id.shape) else start_id)
     if uniform is not None:
         loop["uniform"] = ops.convert_to_tensor(uniform, dtype="float32")
-    return take_step(0, loop, step, sampler, rules, length)
+    return loop
 
 
 def read_loop(loop, rules):

@@ -11,10 +11,10 @@ import keras
 import numpy as np
 
 from keras_attention.generation.beam_search import check_search
+from keras_attention.generation.decode import begin_loop
 from keras_attention.generation.decode import is_open
 from keras_attention.generation.decode import read_loop
 from keras_attention.generation.decode import Rules
-from keras_attention.generation.decode import take_first_step
 from keras_attention.generation.decode import take_step
 from keras_attention.generation.samplers import BeamSearch
 from keras_attention.ops.decoding import Loop
@@ -115,7 +115,11 @@ class Translator:
             source_ids, ((0, 0), (0, missing)), constant_values=self.padding_id
         )
         search = self._search(
-            beam_width, max_length, length_penalty, bool(return_attention_scores)
+            beam_width,
+            max_length,
+            length_penalty,
+            return_log_probabilities,
+            return_attention_scores,
         )
         outputs = run_in_batches(search, padded, batch_size)
 
@@ -176,8 +180,22 @@ class Translator:
         searches = [] if made is None else made.made.values()
         return sum(p.num_compilations for _, programs in searches for p in programs)
 
-    def _search(self, *options):
+    def _search(
+        self,
+        beam_width,
+        max_length,
+        length_penalty,
+        return_log_probabilities,
+        return_attention_scores,
+    ):
         """The compiled search with these options, made at the first call."""
+        options = (
+            beam_width,
+            max_length,
+            length_penalty,
+            beam_width > 1 or bool(return_log_probabilities),  # beams need them
+            bool(return_attention_scores),
+        )
         if not hasattr(self, "_searches"):
             # Not a dict: Keras would take what is in it for a part of this model.
             self._searches = types.SimpleNamespace(made={})
@@ -189,11 +207,14 @@ class Translator:
             made[key] = self._make_search(*options)
         return made[key][0]
 
-    def _make_search(self, beam_width, max_length, length_penalty, with_weights):
+    def _make_search(
+        self, beam_width, max_length, length_penalty, with_log_p, with_weights
+    ):
         """Compiles a search: a function of token ids `(B, S)`, and its programs.
 
         It returns the token ids `(B, L)` of the best translations, their
-        log-probabilities `(B,)`, and, if asked, the weights `(B, L, ..., S)`.
+        log-probabilities `(B,)`, zeros if not asked, and, if asked, the weights
+        `(B, L, ..., S)`.
         """
         length = max_length + 1
         sampler = BeamSearch(beam_width, length_penalty)
@@ -202,6 +223,7 @@ class Translator:
             padding_id=self.padding_id,
             forbidden_ids=tuple(self.forbidden_ids),
             must_end=True,
+            with_log_probabilities=with_log_p,
         )
 
         def step_with(source):
@@ -211,10 +233,10 @@ class Translator:
 
         def begin(encoder_token_ids):
             source, state = self.begin_search(encoder_token_ids, length)
-            step = step_with(source)
-            return source, take_first_step(
-                state, step, sampler, rules, length, self.start_id
-            )
+            loop = begin_loop(state, sampler, length, self.start_id)
+            if with_weights:  # only a step tells their shape
+                loop = take_step(0, loop, step_with(source), sampler, rules, length)
+            return source, loop
 
         def go_on(slot, loop, source, last):
             return take_step(slot, loop, step_with(source), sampler, rules, last)
@@ -224,7 +246,7 @@ class Translator:
 
         def search(encoder_token_ids):
             source, loop = begin(encoder_token_ids)
-            _, loop = go_on(1, length, length, loop, source)
+            _, loop = go_on(int(with_weights), length, length, loop, source)
             outputs = read_loop(loop, rules)
             return [output[:, 0] for output in outputs if output is not None]
 

@@ -18,9 +18,12 @@ FEWEST_COLUMNS = 64
 
 
 def to_leaves(structure):
-    """The tensors of a structure, numbers as tensors, without `None`."""
+    """The tensors of a structure, numbers as tensors, without `None`.
+
+    All are contiguous, since what is written down for one step must fit the next.
+    """
     flat = keras.tree.flatten(structure)
-    return [torch.as_tensor(x) for x in flat if x is not None]
+    return [torch.as_tensor(x).contiguous() for x in flat if x is not None]
 
 
 def from_leaves(structure, leaves):
