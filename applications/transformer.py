@@ -417,28 +417,26 @@ class Transformer(Translator, Application):
             results.append(weights.transpose(0, 2, 3, 1, 4))
         return tuple(results) if len(results) > 1 else translations
 
-    def begin_search(self, encoder_token_ids, max_length):
+    def begin_search(self, encoder_token_ids, max_length, beam_width):
         """Reads sources, for `write_token`.
 
         Args:
             encoder_token_ids: `(B, S)`, integers.
             max_length: Most tokens that are written, the end included.
+            beam_width: K.
 
         Returns:
             What `write_token` needs of the sources, and the state before the first
-            token: a nested structure of tensors `(B, 1, ...)`, and a number.
+            token of K translations of each: a cache, see `split_beams`, and a number.
         """
         parts = self._parts
         mask = ops.not_equal(encoder_token_ids, self.padding_id)  # (B, S)
         x = parts.embed_source(encoder_token_ids) * parts.scale  # (B, S, D)
         x = parts.source_positions(x, positions=_places(parts.positions, mask))
         encoded = self.decoder.read_encoder(self.encoder(x, mask=mask, training=False))
-        cache = self.decoder.start_cache(encoder_token_ids.shape[0], max_length)
-        shape = (encoder_token_ids.shape[0], 1, -1)
-        cache = [
-            tuple(ops.reshape(x, (*shape, *x.shape[1:])) for x in pair)
-            for pair in cache
-        ]
+        split = encoder_token_ids.shape[0], beam_width
+        cache = self.decoder.start_cache(split[0] * split[1], max_length)
+        cache = split_beams(cache, *split)
         return (encoded, mask), (cache, 0)
 
     def write_token(self, source, state, token_ids, return_attention_scores=False):
@@ -446,7 +444,7 @@ class Transformer(Translator, Application):
 
         Args:
             source: From `begin_search`.
-            state: From `begin_search`, K in place of 1, or from this function.
+            state: From `begin_search` or from this function.
             token_ids: `(B, K)`, the tokens before.
             return_attention_scores: Also return what they read.
 
@@ -457,11 +455,7 @@ class Transformer(Translator, Application):
         parts, (encoded, mask), (cache, length) = self._parts, source, state
         batch_size, beam_width = token_ids.shape
         rows, split = (batch_size * beam_width,), (batch_size, beam_width)
-        if isinstance(length, int) and length == 0:
-            # One that was repeated for the beams may share its memory.
-            cache = self.decoder.start_cache(*rows, cache[0][0].shape[3])
-        else:
-            cache = merge_beams(cache)
+        cache = merge_beams(cache)
         y = parts.embed_target(ops.reshape(token_ids, (*rows, 1))) * parts.scale
         places = length + ops.arange(1, dtype="int32")  # (1,)
         y, cache, weights = self.decoder.step(

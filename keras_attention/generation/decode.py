@@ -125,7 +125,9 @@ def decode(
     """
     check_positive(max_length=max_length)
     sampler, rules = get_sampler(sampler), Rules(**rules)
-    loop = begin_loop(state, sampler, max_length, start_id, uniform)
+    batch_size = ops.shape(_tensors(state)[0])[0]
+    state = repeat_beams(state, sampler.beam_width)
+    loop = begin_loop(state, batch_size, sampler, max_length, start_id, uniform)
     loop = take_step(0, loop, step, sampler, rules, max_length)  # tells what is kept
     _, loop = while_loop(
         lambda slot, loop: ops.logical_and(slot < max_length, is_open(loop)),
@@ -136,11 +138,12 @@ def decode(
     return read_loop(loop, rules)
 
 
-def begin_loop(state, sampler, length, start_id, uniform=None):
+def begin_loop(state, batch_size, sampler, length, start_id, uniform=None):
     """What goes round in the loop before the first token.
 
     Args:
-        state: As for `decode`.
+        state: Nested structure of tensors, those of all K beams.
+        batch_size: B.
         sampler: A `Sampler`.
         length: L.
         start_id: As for `decode`.
@@ -149,8 +152,6 @@ def begin_loop(state, sampler, length, start_id, uniform=None):
     Returns:
         The loop, for `take_step`.
     """
-    batch_size = ops.shape(_tensors(state)[0])[0]
-    state = repeat_beams(state, sampler.beam_width)
     loop = start_loop(state, batch_size, sampler, length)
     start = ops.zeros((batch_size, sampler.beam_width), "int32")
     start_id = ops.convert_to_tensor(start_id, dtype="int32")

@@ -14,6 +14,7 @@ from keras_attention.generation.beam_search import check_search
 from keras_attention.generation.decode import begin_loop
 from keras_attention.generation.decode import is_open
 from keras_attention.generation.decode import read_loop
+from keras_attention.generation.decode import repeat_beams
 from keras_attention.generation.decode import Rules
 from keras_attention.generation.decode import take_step
 from keras_attention.generation.samplers import BeamSearch
@@ -144,17 +145,20 @@ class Translator:
             results.append(weights * is_word.reshape(*is_word.shape, *axes))
         return tuple(results) if len(results) > 1 else translations
 
-    def begin_search(self, encoder_token_ids, max_length):
+    def begin_search(self, encoder_token_ids, max_length, beam_width):
         """Reads the sentences, for `write_token`.
 
         Args:
             encoder_token_ids: `(B, S)`, integers.
             max_length: Most tokens that are written, the end included.
+            beam_width: K.
 
         Returns:
-            What `write_token` needs of the sentences, and the first state.
+            What `write_token` needs of the sentences, and the first state of K
+            translations of each.
         """
-        return self.start(encoder_token_ids)
+        source, state = self.start(encoder_token_ids)
+        return source, repeat_beams(state, beam_width)
 
     def write_token(self, source, state, token_ids, return_attention_scores):
         """Goes on by one token in each of K translations of a sentence.
@@ -232,8 +236,9 @@ class Translator:
             )
 
         def begin(encoder_token_ids):
-            source, state = self.begin_search(encoder_token_ids, length)
-            loop = begin_loop(state, sampler, length, self.start_id)
+            source, state = self.begin_search(encoder_token_ids, length, beam_width)
+            batch_size = encoder_token_ids.shape[0]
+            loop = begin_loop(state, batch_size, sampler, length, self.start_id)
             if with_weights:  # only a step tells their shape
                 loop = take_step(0, loop, step_with(source), sampler, rules, length)
             return source, loop
