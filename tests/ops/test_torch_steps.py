@@ -65,7 +65,7 @@ def test_a_product_in_parts_is_the_product(
                 weight.mul_(2.0)
     if num_rows > torch_steps.FEW_ROWS:
         assert not called & {"_multiply_in_parts", "_multiply_across"}
-    elif across and 1 < num_rows <= 8:
+    elif across and num_rows in torch_steps.ROWS_ACROSS:
         assert "_multiply_across" in called
     else:
         assert "_multiply_in_parts" in called
