@@ -15,7 +15,7 @@ FEW_ROWS = 32
 MANY_WEIGHTS = 2**18
 # No thread gets fewer columns than that.
 FEWEST_COLUMNS = 64
-# Weights that lie across, such as a table of tokens that is the last layer too, are read
+# Weights that lie across, as a table of tokens that is the last layer too, are read
 # fastest as weights times rows, if these are so many.
 ROWS_ACROSS = range(2, 9)
 
