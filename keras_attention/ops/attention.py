@@ -234,7 +234,7 @@ def _choose(implementation, inputs, asked, options):
     if reasons["fused"] is None and fused.is_better(*inputs, **options):
         return "fused"
     if reasons["chunked"] is None and chunked.is_better(
-        *inputs, window=options["window"]
+        *inputs, is_causal=options["is_causal"], window=options["window"]
     ):
         return "chunked"
     return "explicit"

@@ -49,8 +49,10 @@ TILE_OF_WINDOW = 256
 WEIGHTS_OF_ROWS = 2**23
 MOST_ROWS, FEWEST_ROWS = 256, 32
 # Beyond so many weights it is better to compute them tile by tile, on a CPU: JAX is
-# faster then, the others need less memory at about the same speed.
-MOST_WEIGHTS = {"jax": 2**21, "tensorflow": 2**26, "torch": 2**24}
+# faster then, the others need less memory at about the same speed. Causality leaves
+# half of the tiles empty, and TensorFlow is faster then, too.
+MOST_WEIGHTS = {"jax": 2**21, "tensorflow": 2**25, "torch": 2**24}
+MOST_WEIGHTS_IF_CAUSAL = {**MOST_WEIGHTS, "tensorflow": 2**23}
 MOST_WEIGHTS_OF_GPU = 2**28
 NEEDS_ALL_WEIGHTS = ("return_attention_scores", "score", "change_weights")
 
@@ -81,13 +83,14 @@ def why_not(query, key, value, asked=()):
     return None
 
 
-def is_better(query, key, value, *, window=None):
+def is_better(query, key, value, *, is_causal=False, window=None):
     """Whether the weights of this call are better computed tile by tile.
 
     Args:
         query: `(B, T, N, H)`.
         key: `(B, S, K, H)`.
         value: `(B, S, K, Hv)`.
+        is_causal: Whether queries read only keys up to their own position.
         window: How far a query reads, or `None`.
 
     Returns:
@@ -110,7 +113,8 @@ def is_better(query, key, value, *, window=None):
     ):
         return True
     batch_size = batch_size if isinstance(batch_size, int) else 1
-    most = MOST_WEIGHTS_OF_GPU if on_gpu() else MOST_WEIGHTS[keras.backend.backend()]
+    most = MOST_WEIGHTS_IF_CAUSAL if is_causal else MOST_WEIGHTS
+    most = MOST_WEIGHTS_OF_GPU if on_gpu() else most[keras.backend.backend()]
     return batch_size * num_heads * query_length * key_length > most
 
 

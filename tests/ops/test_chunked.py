@@ -214,11 +214,20 @@ def test_many_weights_are_computed_tile_by_tile(chunked_calls, monkeypatch, rng)
     assert len(chunked_calls) == 1
 
 
+@pytest.mark.parametrize("is_causal", [False, True])
+def test_causality_has_a_limit_of_its_own(chunked_calls, monkeypatch, rng, is_causal):
+    monkeypatch.setattr(chunked, "TILE", 4)
+    monkeypatch.setitem(chunked.MOST_WEIGHTS_IF_CAUSAL, BACKEND, 5)
+    inputs = tensors(rng, query_length=5, num_key_heads=2)
+    attend(*inputs, softcap=2.0, is_causal=is_causal)
+    assert len(chunked_calls) == is_causal
+
+
 def test_the_framework_s_kernel_is_not_given_a_mask_for_a_long_window(
     chunked_calls, monkeypatch, rng
 ):
     monkeypatch.setattr(chunked, "TILE", 4)
-    monkeypatch.setitem(chunked.MOST_WEIGHTS, BACKEND, 5)
+    monkeypatch.setitem(chunked.MOST_WEIGHTS_IF_CAUSAL, BACKEND, 5)
     monkeypatch.setattr("keras_attention.ops.fused.LARGEST_MASK", 5)
     inputs = tensors(rng, query_length=5, num_key_heads=2)
     attend(*inputs, window=2, is_causal=True)
