@@ -74,7 +74,8 @@ def test_it_pretrains_and_compares(script, folder, capsys, monkeypatch):
     script.main([str(folder), *options])
     printed = capsys.readouterr().out
     rows = re.findall(r"^ +4 +([\d.]+)% +([\d.]+)% +([\d.]+)%$", printed, re.M)
-    assert len(rows) == 1 and float(rows[0][2]) == 100.0
+    # Only "it" has two tags: 16 of 17 words have one that can be remembered.
+    assert len(rows) == 1 and float(rows[0][2]) == 94.1
 
 
 def test_a_folder_without_documents_is_told(script, tmp_path, capsys):
