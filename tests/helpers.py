@@ -1,6 +1,7 @@
 """What tests share: `from helpers import to_numpy`."""
 
 import importlib
+import importlib.util
 import inspect
 import os
 import pathlib
@@ -15,6 +16,15 @@ import keras
 ROOT = pathlib.Path(__file__).parents[1]
 BACKEND = keras.backend.backend()
 BACKENDS = ("jax", "torch", "tensorflow")
+
+
+def load_script(name):
+    """The script of that name in tutorials/, as a module of its own."""
+    path = ROOT / "tutorials" / f"{name}.py"
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def to_numpy(structure):

@@ -1,11 +1,10 @@
 """The Brown corpus is read as its package has it, and tags are learned from it."""
 
-import importlib.util
 import re
 
 import pytest
 
-from helpers import ROOT
+from helpers import load_script
 
 pytestmark = pytest.mark.once
 
@@ -22,11 +21,7 @@ DOCUMENT = """
 @pytest.fixture(scope="module")
 def script():
     pytest.importorskip("tokenizers")
-    path = ROOT / "tutorials" / "bert_on_brown.py"
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_script("bert_on_brown")
 
 
 @pytest.fixture

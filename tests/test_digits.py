@@ -1,23 +1,14 @@
 """The digits are read from the packages as they are published, and learned."""
 
 import gzip
-import importlib.util
 import json
 
 import numpy as np
 import pytest
 
-from helpers import ROOT
+from helpers import load_script
 
 pytestmark = pytest.mark.once
-
-
-def load_script():
-    path = ROOT / "tutorials" / "digits.py"
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def test_the_table_of_scikit_learn_is_read(tmp_path):
@@ -25,7 +16,7 @@ def test_the_table_of_scikit_learn_is_read(tmp_path):
     with gzip.open(tmp_path / "digits.csv.gz", "wt") as file:
         for row in rows:
             file.write(",".join(map(str, row)) + "\n")
-    images, digits = load_script().read_table(tmp_path / "digits.csv.gz")
+    images, digits = load_script("digits").read_table(tmp_path / "digits.csv.gz")
     assert images.shape == (2, 8, 8, 1)
     assert images[0, 7, 7, 0] == 1 and images[0, 0, 0, 0] == -1
     assert (images[1] == 0).all()
@@ -39,14 +30,14 @@ def test_the_package_mnist_is_read(tmp_path):
         count = 2 if digit == 3 else 1
         data = ([0.0] * 783 + [1.0]) * count
         (folder / f"{digit}.json").write_text(json.dumps({"data": data}))
-    images, digits = load_script().read_mnist(tmp_path)
+    images, digits = load_script("digits").read_mnist(tmp_path)
     assert images.shape == (11, 28, 28, 1)
     assert digits.tolist() == [0, 1, 2, 3, 3, 4, 5, 6, 7, 8, 9]
     assert (images[:, 27, 27, 0] == 1).all() and (images[:, 0] == -1).all()
 
 
 def test_each_image_is_either_learned_or_held_out():
-    script = load_script()
+    script = load_script("digits")
     images, digits = np.arange(10.0), np.arange(10)
     training, testing = script.split_digits(images, digits, held_out=0.3)
     assert (len(training[0]), len(testing[0])) == (7, 3)
@@ -58,7 +49,7 @@ def test_each_image_is_either_learned_or_held_out():
 
 
 def test_the_two_models_are_equally_large():
-    script = load_script()
+    script = load_script("digits")
     for size in (8, 28):
         vit, convnet = script.build_vit(size), script.build_convnet(size)
         assert vit.output_shape == convnet.output_shape == (None, 10)

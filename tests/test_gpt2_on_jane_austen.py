@@ -1,13 +1,12 @@
 """The counts that the GPT-2 of the novels is held against, and its command."""
 
-import importlib.util
 import itertools
 import re
 
 import numpy as np
 import pytest
 
-from helpers import ROOT
+from helpers import load_script
 
 pytestmark = pytest.mark.once
 
@@ -15,11 +14,7 @@ pytestmark = pytest.mark.once
 @pytest.fixture(scope="module")
 def script():
     pytest.importorskip("tokenizers")
-    path = ROOT / "tutorials" / "gpt2_on_jane_austen.py"
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_script("gpt2_on_jane_austen")
 
 
 def test_probabilities_of_single_tokens(script):

@@ -1,6 +1,5 @@
 """The script that reads the novels of Jane Austen out of a Debian package."""
 
-import importlib.util
 import io
 import struct
 import tarfile
@@ -8,18 +7,14 @@ import zlib
 
 import pytest
 
-from helpers import ROOT
+from helpers import load_script
 
 pytestmark = pytest.mark.once
 
 
 @pytest.fixture(scope="module")
 def script():
-    path = ROOT / "tutorials" / "jane_austen.py"
-    spec = importlib.util.spec_from_file_location("jane_austen", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_script("jane_austen")
 
 
 def serialize(strings, version=3):

