@@ -159,8 +159,6 @@ class GPT2(TextInputs, TextGenerator, Application):
         embedding = TokenAndPositionEmbedding(
             vocabulary_size, hidden_dim, max_length, name="embedding"
         )
-        # Keras 3.15: called in reverse it passes no mask on, and warns.
-        embedding.token_embedding.supports_masking = True
         block = TransformerDecoderBlock(
             num_heads,
             mlp_dim or 4 * hidden_dim,

@@ -34,6 +34,7 @@ from keras_attention.layers.channel_bias import ChannelBias
 from keras_attention.layers.multi_head_attention import MultiHeadAttention
 from keras_attention.layers.multi_head_self_attention import MultiHeadSelfAttention
 from keras_attention.layers.positional_embedding import PositionalEmbedding
+from keras_attention.layers.tied_embedding import TiedEmbedding
 from keras_attention.layers.transformer_decoder import TransformerDecoder
 from keras_attention.layers.transformer_decoder_block import TransformerDecoderBlock
 from keras_attention.layers.transformer_encoder import TransformerEncoder
@@ -671,7 +672,7 @@ def _embedding(vocabulary_size, hidden_dim, seed, name):
     """A table of tokens, which `reverse=True` turns into the last layer."""
     # As in the authors' code: scaled embeddings and logits then begin at size 1.
     initializer = keras.initializers.RandomNormal(stddev=hidden_dim**-0.5, seed=seed)
-    return keras.layers.ReversibleEmbedding(
+    return TiedEmbedding(
         vocabulary_size, hidden_dim, embeddings_initializer=initializer, name=name
     )
 

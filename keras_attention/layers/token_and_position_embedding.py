@@ -5,6 +5,7 @@ import keras
 from keras_attention.layers.base import BaseLayer
 from keras_attention.layers.base import check_positive
 from keras_attention.layers.positional_embedding import PositionalEmbedding
+from keras_attention.layers.tied_embedding import TiedEmbedding
 
 
 @keras.saving.register_keras_serializable("keras_attention")
@@ -15,8 +16,8 @@ class TokenAndPositionEmbedding(BaseLayer):
 
         output[t] = scale * embedding[token_ids[t]] + position[t]
 
-    `token_embedding` is a `keras.layers.ReversibleEmbedding`: called with
-    `reverse=True` on `(B, T, D)` it returns logits `(B, T, V)` of the tied weights.
+    `token_embedding` is a `TiedEmbedding`: called with `reverse=True` on `(B, T, D)` it
+    returns logits `(B, T, V)`.
 
     Args:
         vocabulary_size: Number V of tokens.
@@ -75,7 +76,7 @@ class TokenAndPositionEmbedding(BaseLayer):
         self.layout = layout
         self.base = base
         self.offset = offset
-        self.token_embedding = keras.layers.ReversibleEmbedding(
+        self.token_embedding = TiedEmbedding(
             vocabulary_size,
             hidden_dim,
             embeddings_initializer=self.initializer,

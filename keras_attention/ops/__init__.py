@@ -25,3 +25,4 @@ from keras_attention.ops.positions import (
 from keras_attention.ops.positions import rotary_angles as rotary_angles
 from keras_attention.ops.positions import sinusoidal_positions as sinusoidal_positions
 from keras_attention.ops.projection import project as project
+from keras_attention.ops.projection import project_to_table as project_to_table

@@ -698,6 +698,13 @@ ROWS = [
         left_out=(),
     ),
     Row(
+        "TiedEmbedding",
+        lambda: {"input_dim": V, "output_dim": D},
+        {"inputs": "B T tokens"},
+        ("B T D",),
+        left_out=(),
+    ),
+    Row(
         "TokenAndPositionEmbedding",
         lambda: {"vocabulary_size": V, "hidden_dim": D, "max_length": 9},
         {"token_ids": "B T tokens"},

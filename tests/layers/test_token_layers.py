@@ -144,3 +144,31 @@ def test_token_embeddings_turn_back_into_logits(inputs):
     table = to_numpy(layer.token_embedding.embeddings)
     close(logits, inputs @ table.T)
     assert len(layer.trainable_weights) == 2
+
+
+def test_a_tied_embedding_keeps_what_the_layer_of_keras_can(inputs):
+    """A cap, a table of its own for the way back, another dtype there, and int8."""
+    for options in (
+        {"logit_soft_cap": 2.0},
+        {"tie_weights": False},
+        {"reverse_dtype": "float16"},
+    ):
+        ours = layers.TiedEmbedding(11, D, **options)
+        theirs = keras.layers.ReversibleEmbedding(11, D, **options)
+        for layer in (ours, theirs):
+            layer(np.zeros((1, 2), "int32"))
+        theirs.set_weights(ours.get_weights())
+        expected = to_numpy(theirs(inputs, reverse=True))
+        found = to_numpy(ours(inputs, reverse=True))
+        assert found.dtype == expected.dtype
+        np.testing.assert_array_equal(found, expected)
+        assert ours.get_config().keys() == theirs.get_config().keys()
+
+    layer = layers.TiedEmbedding(11, D)
+    layer(np.zeros((1, 2), "int32"))
+    rows = inputs[0]  # Keras on PyTorch warns of more axes
+    before = to_numpy(layer(rows, reverse=True))
+    layer.quantize("int8")
+    assert keras.backend.standardize_dtype(layer.embeddings.dtype) == "int8"
+    after = to_numpy(layer(rows, reverse=True))
+    np.testing.assert_allclose(after, before, atol=0.02 * np.abs(before).max())
