@@ -14,8 +14,8 @@ from keras_attention.ops.loops import on_gpu
 # A step of decoding takes as long as reading the weights. From so many of them on XLA
 # reads faster in blocks of rows (on two cores whose memory gives 40 GB in a second):
 LEAST_WEIGHTS_IN_BLOCKS = 2**18
-# for one token a kernel, 39 GB in place of 33 by so many blocks,
-ROW_BLOCKS = 8
+# for one token a kernel, 39 GB in place of 33 by blocks of so many rows,
+ROWS_OF_A_BLOCK = 128
 # for a few tokens a table, 28 to 39 in place of 23 by the fewest that divide it.
 TABLE_BLOCKS = range(2, 65)
 TOKENS_FOR_TABLE_BLOCKS = range(2, 17)
@@ -46,7 +46,8 @@ def project(x, kernel, bias=None, dtype=None):
 
         bias = ops.cast(bias, dtype)
         return torch.nn.functional.linear(x, kernel.T, bias)  # one kernel for both
-    if kernel.shape[0] % ROW_BLOCKS == 0 and _takes_blocks(x, kernel, range(1, 2)):
+    has_blocks = kernel.shape[0] % ROWS_OF_A_BLOCK == 0
+    if has_blocks and _takes_blocks(x, kernel, range(1, 2)):
         y = _project_token(x, kernel)
     else:
         y = ops.matmul(x, kernel)
@@ -153,12 +154,12 @@ def join_heads(x):
 
 def _project_token(x, kernel):
     """`x @ kernel` for `x` `(1, ..., 1, D)`, as the sum of what blocks of rows give."""
-    rows = kernel.shape[0] // ROW_BLOCKS
+    rows, columns = kernel.shape
+    blocks = rows // ROWS_OF_A_BLOCK
     parts = ops.matmul(
-        ops.reshape(x, (ROW_BLOCKS, 1, rows)),
-        ops.reshape(kernel, (ROW_BLOCKS, rows, -1)),
+        ops.reshape(x, (blocks, 1, -1)), ops.reshape(kernel, (blocks, -1, columns))
     )
-    return ops.reshape(ops.sum(parts, axis=0), (*x.shape[:-1], kernel.shape[1]))
+    return ops.reshape(ops.sum(parts, axis=0), (*x.shape[:-1], columns))
 
 
 def _takes_blocks(x, weights, tokens):
