@@ -24,11 +24,13 @@ from keras_attention.ops.explicit import MASKED
 from keras_attention.ops.loops import add_at
 from keras_attention.ops.loops import add_slice
 from keras_attention.ops.loops import compiled
-from keras_attention.ops.loops import join_sums
+from keras_attention.ops.loops import join_rows
+from keras_attention.ops.loops import make_rows
 from keras_attention.ops.loops import make_sums
 from keras_attention.ops.loops import on_gpu
 from keras_attention.ops.loops import repeat
 from keras_attention.ops.loops import with_gradient
+from keras_attention.ops.loops import write_at
 from keras_attention.ops.masks import window_sides
 
 # Where the running maximum of a row begins: above MASKED, whose exponential is then
@@ -233,7 +235,7 @@ def _forward(inputs, options):
     count = tiles.counts[0]
 
     def read_rows(i):
-        scores, _ = tiles.scores(i, 0)
+        scores, _ = tiles.scores(i, 0, tiles.queries(i))
         weights = tiles.softmax(i, scores)  # (B, N, T', S)
         if tiles.seed is not None:
             weights = weights * tiles.kept(i, 0)
@@ -241,9 +243,11 @@ def _forward(inputs, options):
         return output, ops.zeros((*shape, 1), tiles.dtype)  # a log-sum is not needed
 
     def read_tiles(i):
+        queries = tiles.queries(i)  # (B, N, T', H)
+
         def add_tile(j, sums):
             before, total, output = sums
-            scores, _ = tiles.scores(i, j)
+            scores, _ = tiles.scores(i, j, queries)
             highest = ops.maximum(before, ops.max(scores, axis=-1, keepdims=True))
             weights = ops.exp(scores - highest)  # (B, N, T', S'), all by one factor
             shrink = ops.exp(before - highest)
@@ -265,14 +269,14 @@ def _forward(inputs, options):
 
     read = read_rows if options.holds_rows else read_tiles
 
-    def add_rows(i, results):
-        return tuple(map(add_at, results, (i, i), read(i)))
+    def write_rows(i, results):
+        return tuple(map(write_at, results, (i, i), read(i)))
 
     results = (
-        make_sums((count, *shape, value_dim), tiles.dtype),
-        make_sums((count, *shape, 1), tiles.dtype),
+        make_rows((count, *shape, value_dim), tiles.dtype),
+        make_rows((count, *shape, 1), tiles.dtype),
     )
-    outputs, log_sums = map(join_sums, repeat(0, count, add_rows, results))
+    outputs, log_sums = map(join_rows, repeat(0, count, write_rows, results))
     output = _join(outputs, ops.shape(inputs["query"])[1])
     return ops.cast(output, inputs["value"].dtype), log_sums  # (I, B, N, T', 1)
 
@@ -284,65 +288,71 @@ def _backward(residuals, options):
     query_size, key_size = options.tile
     log_sums = residuals["kept"]
     values = _split(residuals["value"], key_size, tiles.dtype)
-    gradient = ops.cast(residuals["gradient"], tiles.dtype)
-    # What lowers all scores of a row when its output grows along the gradient.
-    means = ops.sum(
-        gradient * ops.cast(residuals["output"], tiles.dtype), axis=-1, keepdims=True
-    )
-    means = _split(means, query_size, tiles.dtype)  # (I, B, N, T', 1)
-    gradients = _split(gradient, query_size, tiles.dtype)  # (I, B, N, T', Hv)
+    gradients = _filled_up(residuals["gradient"], query_size)
+    outputs = _filled_up(residuals["output"], query_size)
 
     def add_rows(i, sums):
+        queries = tiles.queries(i)  # (B, N, T', H)
+        gradient = _cut_out(gradients, i, query_size, tiles.dtype)  # (B, N, T', Hv)
+        output = _cut_out(outputs, i, query_size, tiles.dtype)
+        # What lowers all scores of a row when its output grows along the gradient.
+        means = ops.sum(gradient * output, axis=-1, keepdims=True)  # (B, N, T', 1)
+
         def add_tile(j, sums):
             of_query, sums = sums[0], dict(sums[1])
-            scores, slope = tiles.scores(i, j)
+            scores, slope = tiles.scores(i, j, queries)
             if options.holds_rows:
                 weights = tiles.softmax(i, scores)
             else:
                 weights = ops.exp(scores - log_sums[i])  # (B, N, T', S')
-            of_weights = tiles.product(gradients[i], values[j])
+            of_weights = tiles.product(gradient, values[j])
             kept = weights
             if tiles.seed is not None:
                 factors = tiles.kept(i, j)
                 kept, of_weights = weights * factors, of_weights * factors
             sums["value"] = add_at(
-                sums["value"], j, tiles.sum_over_queries(kept, gradients[i])
+                sums["value"], j, tiles.sum_over_queries(kept, gradient)
             )
-            of_scores = weights * (of_weights - means[i])
+            of_scores = weights * (of_weights - means)
             if "bias" in sums:
                 place, part = tiles.of_bias(i, j, of_scores)
                 sums["bias"] = add_slice(sums["bias"], place, part)
             if slope is not None:
                 of_scores = of_scores * slope
             sums["key"] = add_at(
-                sums["key"], j, tiles.sum_over_queries(of_scores, tiles.queries[i])
+                sums["key"], j, tiles.sum_over_queries(of_scores, queries)
             )
             return of_query + tiles.sum_over_keys(of_scores, tiles.keys[j]), sums
 
         sums = dict(sums)
-        of_query = sums.pop("query")
-        zeros = ops.zeros_like(tiles.queries[0])
-        part, sums = repeat(*tiles.reach(i), add_tile, (zeros, sums))
-        return {"query": add_at(of_query, i, part), **sums}
+        of_queries = sums.pop("query")
+        if "sinks" in sums:
+            weights = ops.exp(tiles.sinks - log_sums[i])  # (B, N, T', 1)
+            sums["sinks"] = sums["sinks"] - ops.sum(weights * means, axis=(0, 2, 3))
+        part, sums = repeat(*tiles.reach(i), add_tile, (ops.zeros_like(queries), sums))
+        return {"query": write_at(of_queries, i, part * options.scale), **sums}
 
-    parts = {"query": tiles.queries, "key": tiles.keys, "value": values}
+    tile = (tiles.batch_size, tiles.num_heads, query_size)  # B, N, T'
+    width = residuals["query"].shape[-1]
     sums = {
-        name: make_sums(ops.shape(part), tiles.dtype) for name, part in parts.items()
+        "query": make_rows((tiles.counts[0], *tile, width), tiles.dtype),
+        "key": make_sums(ops.shape(tiles.keys), tiles.dtype),
+        "value": make_sums(ops.shape(values), tiles.dtype),
     }
     if "bias" in residuals:
         sums["bias"] = ops.zeros_like(tiles.bias)
+    if "sinks" in residuals:
+        sums["sinks"] = ops.zeros((tiles.num_heads,), tiles.dtype)
     sums = repeat(0, tiles.counts[0], add_rows, sums)
     result = {
-        name: _join(join_sums(sums[name]), ops.shape(residuals[name])[1])
-        for name in parts
+        name: _join(join_rows(sums[name]), ops.shape(residuals[name])[1])
+        for name in ("query", "key", "value")
     }
-    result["query"] = result["query"] * options.scale
     if "bias" in residuals:
         shape = ops.shape(residuals["bias"])
         result["bias"] = sums["bias"][:, :, : shape[2], : shape[3]]
     if "sinks" in residuals:
-        weights = ops.exp(tiles.sinks - log_sums)  # (I, B, N, T', 1)
-        result["sinks"] = -ops.sum(weights * means, axis=(0, 1, 3, 4))
+        result["sinks"] = sums["sinks"]
     return {name: ops.cast(x, residuals[name].dtype) for name, x in result.items()}
 
 
@@ -356,10 +366,9 @@ class _Tiles:
         self.batch_size, self.query_length, self.num_heads, _ = ops.shape(query)
         self.key_length, self.num_groups = ops.shape(key)[1:3]
         query_size, key_size = options.tile
-        queries = _split(query, query_size, self.dtype)
-        self.queries = queries * options.scale  # (I, B, N, T', H)
+        self.query = _filled_up(query, query_size)
         self.keys = _split(key, key_size, self.dtype)  # (J, B, K, S', H)
-        self.counts = ops.shape(self.queries)[0], ops.shape(self.keys)[0]
+        self.counts = ops.shape(self.query)[1] // query_size, ops.shape(self.keys)[0]
         self.mask = self._padded(inputs.get("mask"))
         self.bias = self._padded(inputs.get("bias"))
         self.seed = inputs.get("seed")
@@ -367,6 +376,11 @@ class _Tiles:
         if "sinks" in inputs:
             sinks = ops.cast(inputs["sinks"], self.dtype)
             self.sinks = sinks[None, :, None, None]  # (1, N, 1, 1)
+
+    def queries(self, i):
+        """The queries of tile i, `(B, N, T', H)`, times the scale."""
+        query_size = self.options.tile[0]
+        return _cut_out(self.query, i, query_size, self.dtype) * self.options.scale
 
     def sink(self, shape):
         """With what the maximum and the sum of rows begin, `(B, N, T', 1)`."""
@@ -387,10 +401,10 @@ class _Tiles:
             end = _least(end, (last_query + right) // key_size + 1)
         return first, end
 
-    def scores(self, i, j):
+    def scores(self, i, j, queries):
         """The scores of a tile `(B, N, T', S')`, and their slope if they have a cap."""
         options, slope = self.options, None
-        scores = self.product(self.queries[i], self.keys[j])
+        scores = self.product(queries, self.keys[j])
         if options.softcap is not None:
             bounded = ops.tanh(scores / options.softcap)
             scores, slope = options.softcap * bounded, 1.0 - ops.square(bounded)
@@ -495,14 +509,26 @@ class _Tiles:
         return place, shape
 
 
+def _filled_up(x, size):
+    """Makes `(B, L, N, H)` whole tiles, with zeros."""
+    missing = -ops.shape(x)[1] % size
+    if isinstance(missing, int) and missing == 0:
+        return x
+    return ops.pad(x, ((0, 0), (0, missing), (0, 0), (0, 0)))
+
+
+def _cut_out(x, number, size, dtype):
+    """The tile `(B, N, size, H)` of that number of `(B, L, N, H)`."""
+    batch_size, _, num_heads, width = ops.shape(x)
+    start, shape = (0, number * size, 0, 0), (batch_size, size, num_heads, width)
+    return ops.transpose(ops.cast(ops.slice(x, start, shape), dtype), (0, 2, 1, 3))
+
+
 def _split(x, size, dtype):
     """Cuts `(B, L, N, H)` into tiles `(L / size, B, N, size, H)`, padded with zeros."""
+    x = ops.cast(_filled_up(x, size), dtype)
     batch_size, length, num_heads, width = ops.shape(x)
-    count = -(-length // size)
-    x = ops.pad(
-        ops.cast(x, dtype), ((0, 0), (0, count * size - length), (0, 0), (0, 0))
-    )
-    x = ops.reshape(x, (batch_size, count, size, num_heads, width))
+    x = ops.reshape(x, (batch_size, length // size, size, num_heads, width))
     return ops.transpose(x, (1, 0, 3, 2, 4))
 
 

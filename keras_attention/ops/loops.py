@@ -217,21 +217,19 @@ def make_sums(shape, dtype):
         dtype: That of the sums.
 
     Returns:
-        Something for `add_at` and `join_sums`, which `repeat` can carry.
+        Something for `add_at` and `join_rows`, which `repeat` can carry.
 
     Example:
 
     >>> sums = add_at(make_sums((2, 3), "float32"), 1, keras.ops.ones(3))
-    >>> keras.ops.convert_to_numpy(join_sums(sums)).tolist()
+    >>> keras.ops.convert_to_numpy(join_rows(sums)).tolist()
     [[0.0, 0.0, 0.0], [1.0, 1.0, 1.0]]
     """
+    sums = make_rows(shape, dtype)
     if keras.backend.backend() != "tensorflow":
-        return ops.zeros(shape, dtype)
-    import tensorflow as tf
-
-    # A list of tensors: one changes without a copy of the others.
-    sums = tf.TensorArray(dtype, shape[0], clear_after_read=False)
-    return sums.unstack(tf.zeros(shape, dtype))
+        return sums
+    zeros = ops.zeros(shape[1:], dtype)  # one tensor for all
+    return repeat(0, shape[0], lambda number, sums: sums.write(number, zeros), sums)
 
 
 def add_at(sums, number, update):
@@ -257,16 +255,62 @@ def add_at(sums, number, update):
     return lax.dynamic_update_index_in_dim(sums, changed, number, axis=0)
 
 
-def join_sums(sums):
-    """Gives the sums as one tensor.
+def make_rows(shape, dtype):
+    """Makes room for tensors that are written one after the other.
 
     Args:
-        sums: From `make_sums`.
+        shape: `(n, ...)`, with n the number of tensors.
+        dtype: That of the tensors.
+
+    Returns:
+        Something for `write_at` and `join_rows`, which `repeat` can carry.
+
+    Example:
+
+    >>> rows = write_at(make_rows((1, 2), "float32"), 0, keras.ops.ones(2))
+    >>> keras.ops.convert_to_numpy(join_rows(rows)).tolist()
+    [[1.0, 1.0]]
+    """
+    if keras.backend.backend() != "tensorflow":
+        return ops.zeros(shape, dtype)
+    import tensorflow as tf
+
+    # A list of tensors: one changes without a copy of the others.
+    return tf.TensorArray(dtype, shape[0], clear_after_read=False)
+
+
+def write_at(rows, number, row):
+    """Writes one of the tensors.
+
+    Args:
+        rows: From `make_rows`; must not be used again.
+        number: Integer, which tensor.
+        row: The tensor.
+
+    Returns:
+        The changed rows.
+    """
+    backend = keras.backend.backend()
+    if backend == "tensorflow":
+        return rows.write(number, row)
+    if backend == "torch":
+        rows[number].copy_(row)
+        return rows
+    from jax import lax
+
+    return lax.dynamic_update_index_in_dim(rows, row, number, axis=0)
+
+
+def join_rows(rows):
+    """Gives the sums or the tensors as one.
+
+    Args:
+        rows: From `make_sums` or `make_rows`.
 
     Returns:
         `(n, ...)`.
     """
-    return sums.stack() if keras.backend.backend() == "tensorflow" else sums
+    return rows.stack() if keras.backend.backend() == "tensorflow" else rows
 
 
 def add_slice(x, start, update):
