@@ -209,52 +209,6 @@ def repeat(first, end, step, state):
     )[1]
 
 
-def make_sums(shape, dtype):
-    """Makes a row of sums that begin at zero.
-
-    Args:
-        shape: `(n, ...)`, with n the number of sums.
-        dtype: That of the sums.
-
-    Returns:
-        Something for `add_at` and `join_rows`, which `repeat` can carry.
-
-    Example:
-
-    >>> sums = add_at(make_sums((2, 3), "float32"), 1, keras.ops.ones(3))
-    >>> keras.ops.convert_to_numpy(join_rows(sums)).tolist()
-    [[0.0, 0.0, 0.0], [1.0, 1.0, 1.0]]
-    """
-    sums = make_rows(shape, dtype)
-    if keras.backend.backend() != "tensorflow":
-        return sums
-    zeros = ops.zeros(shape[1:], dtype)  # one tensor for all
-    return repeat(0, shape[0], lambda number, sums: sums.write(number, zeros), sums)
-
-
-def add_at(sums, number, update):
-    """Adds to one of the sums.
-
-    Args:
-        sums: From `make_sums`; must not be used again.
-        number: Integer, which sum.
-        update: What is added, without the first axis.
-
-    Returns:
-        The changed sums.
-    """
-    backend = keras.backend.backend()
-    if backend == "tensorflow":
-        return sums.write(number, sums.read(number) + update)
-    if backend == "torch":
-        sums[number].add_(update)
-        return sums
-    from jax import lax
-
-    changed = lax.dynamic_index_in_dim(sums, number, keepdims=False) + update
-    return lax.dynamic_update_index_in_dim(sums, changed, number, axis=0)
-
-
 def make_rows(shape, dtype):
     """Makes room for tensors that are written one after the other.
 
@@ -299,6 +253,52 @@ def write_at(rows, number, row):
     from jax import lax
 
     return lax.dynamic_update_index_in_dim(rows, row, number, axis=0)
+
+
+def make_sums(shape, dtype):
+    """Makes a row of sums that begin at zero.
+
+    Args:
+        shape: `(n, ...)`, with n the number of sums.
+        dtype: That of the sums.
+
+    Returns:
+        Something for `add_at` and `join_rows`, which `repeat` can carry.
+
+    Example:
+
+    >>> sums = add_at(make_sums((2, 3), "float32"), 1, keras.ops.ones(3))
+    >>> keras.ops.convert_to_numpy(join_rows(sums)).tolist()
+    [[0.0, 0.0, 0.0], [1.0, 1.0, 1.0]]
+    """
+    sums = make_rows(shape, dtype)
+    if keras.backend.backend() != "tensorflow":
+        return sums
+    zeros = ops.zeros(shape[1:], dtype)  # one tensor for all
+    return repeat(0, shape[0], lambda number, sums: sums.write(number, zeros), sums)
+
+
+def add_at(sums, number, update):
+    """Adds to one of the sums.
+
+    Args:
+        sums: From `make_sums`; must not be used again.
+        number: Integer, which sum.
+        update: What is added, without the first axis.
+
+    Returns:
+        The changed sums.
+    """
+    if keras.backend.backend() == "torch":
+        sums[number].add_(update)
+        return sums
+    if keras.backend.backend() == "tensorflow":
+        before = sums.read(number)
+    else:
+        from jax import lax
+
+        before = lax.dynamic_index_in_dim(sums, number, keepdims=False)
+    return write_at(sums, number, before + update)
 
 
 def join_rows(rows):
