@@ -12,11 +12,11 @@ from keras import ops
 from keras_attention.ops.loops import on_gpu
 
 # A step of decoding takes as long as reading the weights. From so many of them on XLA
-# reads faster in blocks of rows (on two cores whose memory gives 40 GB in a second):
+# reads faster in blocks of rows (`benchmarks/generation.py` and `translation.py`):
 LEAST_WEIGHTS_IN_BLOCKS = 2**18
-# for one token a kernel, 39 GB in place of 33 by blocks of so many rows,
+# for one token a kernel, in blocks of so many rows,
 ROWS_OF_A_BLOCK = 128
-# for a few tokens a table, 28 to 39 in place of 23 by the fewest that divide it.
+# for a few tokens a table, in the fewest blocks that divide it.
 TABLE_BLOCKS = range(2, 65)
 TOKENS_FOR_TABLE_BLOCKS = range(2, 17)
 
@@ -47,7 +47,7 @@ def project(x, kernel, bias=None, dtype=None):
         bias = ops.cast(bias, dtype)
         return torch.nn.functional.linear(x, kernel.T, bias)  # one kernel for both
     has_blocks = kernel.shape[0] % ROWS_OF_A_BLOCK == 0
-    if has_blocks and _takes_blocks(x, kernel, range(1, 2)):
+    if has_blocks and _takes_blocks(x, kernel, (1,)):
         y = _project_token(x, kernel)
     else:
         y = ops.matmul(x, kernel)
