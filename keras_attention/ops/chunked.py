@@ -5,8 +5,9 @@ at a time (Milakov and Gimelshein 2018, arXiv:1805.02867; Rabe and Staats 2021,
 arXiv:2112.05682). Only the output and, for each query, the logarithm of its sum of
 exponentials are kept; the backward pass computes the tiles again from it (Dao et al.
 2022, arXiv:2205.14135, Algorithms 1 and 4). Tiles that causality or a window leaves
-empty are never visited: attention in a window costs what the window holds. A tile of
-whole rows, S' = S, has nothing to sum up, and nothing but the output is kept.
+empty are never visited: attention in a window costs what the window holds. Where that
+is faster, the forward pass goes over tiles of whole rows, S' = S, which have nothing to
+sum up.
 
 Letters: B batch, T query length, S key length, N query heads, K key and value heads,
 H width of a query and a key in one head, Hv width of a value in one head; a tile is
@@ -19,7 +20,6 @@ import keras
 from keras import ops
 
 from keras_attention.ops.dropout import draw_seed
-from keras_attention.ops.dropout import keep_factors
 from keras_attention.ops.explicit import MASKED
 from keras_attention.ops.loops import add_at
 from keras_attention.ops.loops import add_slice
@@ -32,24 +32,27 @@ from keras_attention.ops.loops import repeat
 from keras_attention.ops.loops import with_gradient
 from keras_attention.ops.loops import write_at
 from keras_attention.ops.masks import window_sides
+from keras_attention.ops.tiles import cut_out
+from keras_attention.ops.tiles import filled_up
+from keras_attention.ops.tiles import join
+from keras_attention.ops.tiles import LOWEST
+from keras_attention.ops.tiles import split
+from keras_attention.ops.tiles import Tiles
 
-# Where the running maximum of a row begins: above MASKED, whose exponential is then
-# zero, and below every score.
-LOWEST = -1e25
-
-# What does not change from call to call, and is compiled in.
+# What does not change from call to call, and is compiled in: the sizes of a tile, and
+# those of one of whole rows if the forward pass goes over such.
 Options = collections.namedtuple(
-    "Options", "tile holds_rows is_causal window scale softcap dropout"
+    "Options", "tile rows is_causal window scale softcap dropout"
 )
 
 # The most queries and keys of a tile, and of one in a window: so it fits the caches.
 TILE = 512
 TILE_OF_WINDOW = 256
 # TensorFlow sends each step of a running sum through memory, but not those of its own
-# softmax: tiles of whole rows are faster, of so many weights and rows at most, and as
-# long as there are enough rows.
+# softmax: its forward pass is faster over tiles of whole rows, of so many weights and
+# rows at most, and as long as there are enough rows.
 WEIGHTS_OF_ROWS = 2**23
-MOST_ROWS, FEWEST_ROWS = 256, 32
+MOST_ROWS, FEWEST_ROWS = 128, 32
 # Beyond so many weights it is better to compute them tile by tile, on a CPU: JAX is
 # faster then, the others need less memory at about the same speed. Causality leaves
 # half of the tiles empty, and TensorFlow is faster then, too.
@@ -166,8 +169,8 @@ def chunked_attention(
     reads_all = not is_causal and window is None and sinks is None
     rows = size_of_rows(query.shape, key.shape[1]) if reads_all else None
     options = Options(
-        tile=rows or tile_size((query.shape[1], key.shape[1]), window),
-        holds_rows=rows is not None,
+        tile=tile_size((query.shape[1], key.shape[1]), window),
+        rows=rows,
         is_causal=is_causal,
         window=None if window is None else window_sides(window),
         scale=scale,
@@ -228,19 +231,24 @@ def _even_part(length, most):
 @compiled
 def _forward(inputs, options):
     """Returns the output, `(B, T, N, Hv)`, and the log-sum of each row."""
-    tiles = _Tiles(inputs, options)
-    values = _split(inputs["value"], options.tile[1], tiles.dtype)  # (J, B, K, S', Hv)
+    size = options.rows or options.tile
+    tiles = Tiles(inputs, size, options)
+    values = split(inputs["value"], size[1], tiles.dtype)  # (J, B, K, S', Hv)
     value_dim = inputs["value"].shape[-1]
-    shape = (tiles.batch_size, tiles.num_heads, options.tile[0])  # B, N, T'
+    shape = (tiles.batch_size, tiles.num_heads, size[0])  # B, N, T'
     count = tiles.counts[0]
 
     def read_rows(i):
-        scores, _ = tiles.scores(i, 0, tiles.queries(i))
-        weights = tiles.softmax(i, scores)  # (B, N, T', S)
+        scores, _ = tiles.scores(i, 0, tiles.queries(i))  # (B, N, T', S)
+        highest = ops.max(scores, axis=-1, keepdims=True)
+        weights = ops.softmax(scores)
+        log_sum = highest - ops.log(ops.max(weights, axis=-1, keepdims=True))
         if tiles.seed is not None:
             weights = weights * tiles.kept(i, 0)
         output = tiles.sum_over_keys(weights, values[0])
-        return output, ops.zeros((*shape, 1), tiles.dtype)  # a log-sum is not needed
+        # Where nothing may be read: zeros, and weights of zero in the backward pass.
+        reads = highest > LOWEST
+        return ops.where(reads, output, 0.0), ops.where(reads, log_sum, -MASKED)
 
     def read_tiles(i):
         queries = tiles.queries(i)  # (B, N, T', H)
@@ -262,12 +270,11 @@ def _forward(inputs, options):
         highest, total, output = repeat(
             *tiles.reach(i), add_tile, (highest, total, output)
         )
-        # Where nothing may be read: zeros, and weights of zero in the backward pass.
         reads = total > 0
         total = ops.where(reads, total, 1.0)
         return output / total, ops.where(reads, highest + ops.log(total), -MASKED)
 
-    read = read_rows if options.holds_rows else read_tiles
+    read = read_tiles if options.rows is None else read_rows
 
     def write_rows(i, results):
         return tuple(map(write_at, results, (i, i), read(i)))
@@ -276,35 +283,35 @@ def _forward(inputs, options):
         make_rows((count, *shape, value_dim), tiles.dtype),
         make_rows((count, *shape, 1), tiles.dtype),
     )
-    outputs, log_sums = map(join_rows, repeat(0, count, write_rows, results))
-    output = _join(outputs, ops.shape(inputs["query"])[1])
-    return ops.cast(output, inputs["value"].dtype), log_sums  # (I, B, N, T', 1)
+    output, log_sums = (
+        join(join_rows(rows), tiles.query_length)
+        for rows in repeat(0, count, write_rows, results)
+    )
+    return ops.cast(output, inputs["value"].dtype), log_sums  # (B, T, N, 1)
 
 
 @compiled
 def _backward(residuals, options):
     """Returns the gradients of query, key, value, and of bias and sinks if given."""
-    tiles = _Tiles(residuals, options)
+    tiles = Tiles(residuals, options.tile, options)
     query_size, key_size = options.tile
-    log_sums = residuals["kept"]
-    values = _split(residuals["value"], key_size, tiles.dtype)
-    gradients = _filled_up(residuals["gradient"], query_size)
-    outputs = _filled_up(residuals["output"], query_size)
+    values = split(residuals["value"], key_size, tiles.dtype)
+    gradients = filled_up(residuals["gradient"], query_size)
+    outputs = filled_up(residuals["output"], query_size)
+    log_sums = filled_up(residuals["kept"], query_size, -MASKED)
 
     def add_rows(i, sums):
         queries = tiles.queries(i)  # (B, N, T', H)
-        gradient = _cut_out(gradients, i, query_size, tiles.dtype)  # (B, N, T', Hv)
-        output = _cut_out(outputs, i, query_size, tiles.dtype)
+        gradient = cut_out(gradients, i, query_size, tiles.dtype)  # (B, N, T', Hv)
+        output = cut_out(outputs, i, query_size, tiles.dtype)
+        log_sum = cut_out(log_sums, i, query_size, tiles.dtype)  # (B, N, T', 1)
         # What lowers all scores of a row when its output grows along the gradient.
         means = ops.sum(gradient * output, axis=-1, keepdims=True)  # (B, N, T', 1)
 
         def add_tile(j, sums):
             of_query, sums = sums[0], dict(sums[1])
             scores, slope = tiles.scores(i, j, queries)
-            if options.holds_rows:
-                weights = tiles.softmax(i, scores)
-            else:
-                weights = ops.exp(scores - log_sums[i])  # (B, N, T', S')
+            weights = ops.exp(scores - log_sum)  # (B, N, T', S')
             of_weights = tiles.product(gradient, values[j])
             kept = weights
             if tiles.seed is not None:
@@ -327,7 +334,7 @@ def _backward(residuals, options):
         sums = dict(sums)
         of_queries = sums.pop("query")
         if "sinks" in sums:
-            weights = ops.exp(tiles.sinks - log_sums[i])  # (B, N, T', 1)
+            weights = ops.exp(tiles.sinks - log_sum)  # (B, N, T', 1)
             sums["sinks"] = sums["sinks"] - ops.sum(weights * means, axis=(0, 2, 3))
         part, sums = repeat(*tiles.reach(i), add_tile, (ops.zeros_like(queries), sums))
         return {"query": write_at(of_queries, i, part * options.scale), **sums}
@@ -345,7 +352,7 @@ def _backward(residuals, options):
         sums["sinks"] = ops.zeros((tiles.num_heads,), tiles.dtype)
     sums = repeat(0, tiles.counts[0], add_rows, sums)
     result = {
-        name: _join(join_rows(sums[name]), ops.shape(residuals[name])[1])
+        name: join(join_rows(sums[name]), ops.shape(residuals[name])[1])
         for name in ("query", "key", "value")
     }
     if "bias" in residuals:
@@ -354,197 +361,3 @@ def _backward(residuals, options):
     if "sinks" in residuals:
         result["sinks"] = sums["sinks"]
     return {name: ops.cast(x, residuals[name].dtype) for name, x in result.items()}
-
-
-class _Tiles:
-    """The tiles of one call: their scores, and which of them are read."""
-
-    def __init__(self, inputs, options):
-        query, key = inputs["query"], inputs["key"]
-        self.options = options
-        self.dtype = keras.backend.result_type(query.dtype, "float32")
-        self.batch_size, self.query_length, self.num_heads, _ = ops.shape(query)
-        self.key_length, self.num_groups = ops.shape(key)[1:3]
-        query_size, key_size = options.tile
-        self.query = _filled_up(query, query_size)
-        self.keys = _split(key, key_size, self.dtype)  # (J, B, K, S', H)
-        self.counts = ops.shape(self.query)[1] // query_size, ops.shape(self.keys)[0]
-        self.mask = self._padded(inputs.get("mask"))
-        self.bias = self._padded(inputs.get("bias"))
-        self.seed = inputs.get("seed")
-        self.sinks = None
-        if "sinks" in inputs:
-            sinks = ops.cast(inputs["sinks"], self.dtype)
-            self.sinks = sinks[None, :, None, None]  # (1, N, 1, 1)
-
-    def queries(self, i):
-        """The queries of tile i, `(B, N, T', H)`, times the scale."""
-        query_size = self.options.tile[0]
-        return _cut_out(self.query, i, query_size, self.dtype) * self.options.scale
-
-    def sink(self, shape):
-        """With what the maximum and the sum of rows begin, `(B, N, T', 1)`."""
-        begin = (LOWEST, 0.0) if self.sinks is None else (self.sinks, 1.0)
-        begin = (ops.convert_to_tensor(x, self.dtype) for x in begin)
-        return tuple(ops.broadcast_to(x, (*shape, 1)) for x in begin)
-
-    def reach(self, i):
-        """From which tile of keys to before which the queries of tile i read."""
-        query_size, key_size = self.options.tile
-        first, end = 0, self.counts[1]
-        last_query = (i + 1) * query_size - 1
-        if self.options.is_causal:
-            end = _least(end, last_query // key_size + 1)
-        if self.options.window is not None:
-            left, right = self.options.window
-            first = _most(i * query_size - left, 0) // key_size
-            end = _least(end, (last_query + right) // key_size + 1)
-        return first, end
-
-    def scores(self, i, j, queries):
-        """The scores of a tile `(B, N, T', S')`, and their slope if they have a cap."""
-        options, slope = self.options, None
-        scores = self.product(queries, self.keys[j])
-        if options.softcap is not None:
-            bounded = ops.tanh(scores / options.softcap)
-            scores, slope = options.softcap * bounded, 1.0 - ops.square(bounded)
-        if self.bias is not None:
-            place, shape = self._part(self.bias, i, j)
-            part = ops.slice(self.bias, place, shape)
-            scores = scores + ops.cast(part, self.dtype)
-        for allowed in self._masks(i, j):
-            scores = ops.where(allowed, scores, MASKED)
-        return scores, slope
-
-    def softmax(self, i, scores):
-        """The weights of whole rows, `(B, N, T', S)`, zeros where none may be read."""
-        weights = ops.softmax(scores)
-        if self.mask is None:
-            return weights
-        allowed = ops.slice(self.mask, *self._part(self.mask, i, 0))
-        return ops.where(ops.any(allowed, axis=-1, keepdims=True), weights, 0.0)
-
-    def product(self, rows, columns):
-        """`(B, N, T', X)` times `(B, K, S', X)` is `(B, N, T', S')`."""
-        return self._einsum("bktx,bksx->bkts", rows, columns)
-
-    def sum_over_keys(self, weights, values):
-        """`(B, N, T', S')` times `(B, K, S', X)` is `(B, N, T', X)`."""
-        return self._einsum("bkts,bksx->bktx", weights, values)
-
-    def sum_over_queries(self, weights, rows):
-        """`(B, N, T', S')` times `(B, N, T', X)` is `(B, K, S', X)`."""
-        weights, rows = self._grouped(weights), self._grouped(rows)
-        return ops.einsum("bkts,bktx->bksx", weights, rows)
-
-    def _einsum(self, equation, left, right):
-        batch_size, num_heads, rows, _ = ops.shape(left)
-        result = ops.einsum(equation, self._grouped(left), right)
-        shape = (batch_size, num_heads, rows, ops.shape(result)[-1])
-        return result if num_heads == self.num_groups else ops.reshape(result, shape)
-
-    def _grouped(self, x):
-        """Lays the rows of a group's heads below each other, `(B, K, T' N / K, X)`."""
-        batch_size, num_heads, rows, columns = ops.shape(x)
-        if num_heads == self.num_groups:
-            return x
-        rows = num_heads // self.num_groups * rows
-        return ops.reshape(x, (batch_size, self.num_groups, rows, columns))
-
-    def kept(self, i, j):
-        """The factors of dropout, `(B, N, T', S')`."""
-        numbers = ops.arange(self.batch_size * self.num_heads, dtype="int32")
-        numbers = ops.reshape(numbers, (self.batch_size, self.num_heads, 1, 1))
-        rows, columns = self._places(i, j)
-        rows = numbers * self.query_length + rows  # (B, N, T', 1)
-        return keep_factors(self.seed, self.options.dropout, rows, columns, self.dtype)
-
-    def of_bias(self, i, j, of_scores):
-        """Where in the bias a tile lies, and its gradient there."""
-        place, shape = self._part(self.bias, i, j)
-        axes = [axis for axis in range(4) if self.bias.shape[axis] == 1]
-        part = ops.sum(of_scores, axis=axes, keepdims=True) if axes else of_scores
-        return place, part
-
-    def _masks(self, i, j):
-        rows, columns = self._places(i, j)
-        options = self.options
-        if self.mask is not None:
-            yield ops.slice(self.mask, *self._part(self.mask, i, j))
-        known = isinstance(self.key_length, int)
-        if not known or self.key_length % options.tile[1]:
-            yield columns < self.key_length  # the last tile is filled up
-        if options.is_causal:
-            yield columns <= rows
-        if options.window is not None:
-            left, right = options.window
-            yield columns >= rows - left
-            if not options.is_causal:
-                yield columns <= rows + right
-
-    def _places(self, i, j):
-        query_size, key_size = self.options.tile
-        rows = i * query_size + ops.arange(query_size, dtype="int32")
-        columns = j * key_size + ops.arange(key_size, dtype="int32")
-        return rows[:, None], columns
-
-    def _padded(self, x):
-        """Makes the last two axes whole tiles, those that do not broadcast."""
-        if x is None:
-            return None
-        widths = [(0, 0), (0, 0)]
-        for axis, count, size in zip(
-            (2, 3), self.counts, self.options.tile, strict=True
-        ):
-            missing = 0 if x.shape[axis] == 1 else count * size - ops.shape(x)[axis]
-            widths.append((0, missing))
-        return ops.pad(x, widths)
-
-    def _part(self, x, i, j):
-        """Where in a mask or bias a tile begins, and its shape."""
-        shape, place = list(ops.shape(x)), [0, 0, 0, 0]
-        for axis, number, size in zip((2, 3), (i, j), self.options.tile, strict=True):
-            if x.shape[axis] != 1:
-                shape[axis], place[axis] = size, number * size
-        return place, shape
-
-
-def _filled_up(x, size):
-    """Makes `(B, L, N, H)` whole tiles, with zeros."""
-    missing = -ops.shape(x)[1] % size
-    if isinstance(missing, int) and missing == 0:
-        return x
-    return ops.pad(x, ((0, 0), (0, missing), (0, 0), (0, 0)))
-
-
-def _cut_out(x, number, size, dtype):
-    """The tile `(B, N, size, H)` of that number of `(B, L, N, H)`."""
-    batch_size, _, num_heads, width = ops.shape(x)
-    start, shape = (0, number * size, 0, 0), (batch_size, size, num_heads, width)
-    return ops.transpose(ops.cast(ops.slice(x, start, shape), dtype), (0, 2, 1, 3))
-
-
-def _split(x, size, dtype):
-    """Cuts `(B, L, N, H)` into tiles `(L / size, B, N, size, H)`, padded with zeros."""
-    x = ops.cast(_filled_up(x, size), dtype)
-    batch_size, length, num_heads, width = ops.shape(x)
-    x = ops.reshape(x, (batch_size, length // size, size, num_heads, width))
-    return ops.transpose(x, (1, 0, 3, 2, 4))
-
-
-def _join(tiles, length):
-    """Lays tiles `(I, B, N, T', H)` side by side again, `(B, T, N, H)`."""
-    count, batch_size, num_heads, size, width = ops.shape(tiles)
-    x = ops.transpose(tiles, (1, 0, 3, 2, 4))
-    x = ops.reshape(x, (batch_size, count * size, num_heads, width))
-    return x[:, :length]
-
-
-def _least(number, other):
-    both = isinstance(number, int) and isinstance(other, int)
-    return min(number, other) if both else ops.minimum(number, other)
-
-
-def _most(number, other):
-    both = isinstance(number, int) and isinstance(other, int)
-    return max(number, other) if both else ops.maximum(number, other)

@@ -1,0 +1,197 @@
+"""The tiles of one call of attention: their queries, scores and weights.
+
+Letters: those of `chunked.py`, which goes over the tiles.
+"""
+
+import keras
+from keras import ops
+
+from keras_attention.ops.dropout import keep_factors
+from keras_attention.ops.explicit import MASKED
+
+# Where the running maximum of a row begins: above MASKED, whose exponential is then
+# zero, and below every score.
+LOWEST = -1e25
+
+
+class Tiles:
+    """The tiles of one call: their scores, and which of them are read."""
+
+    def __init__(self, inputs, size, options):
+        query, key = inputs["query"], inputs["key"]
+        self.size, self.options = size, options
+        self.dtype = keras.backend.result_type(query.dtype, "float32")
+        self.batch_size, self.query_length, self.num_heads, _ = ops.shape(query)
+        self.key_length, self.num_groups = ops.shape(key)[1:3]
+        query_size, key_size = size
+        self.query = filled_up(query, query_size)
+        self.keys = split(key, key_size, self.dtype)  # (J, B, K, S', H)
+        self.counts = ops.shape(self.query)[1] // query_size, ops.shape(self.keys)[0]
+        self.mask = self._padded(inputs.get("mask"))
+        self.bias = self._padded(inputs.get("bias"))
+        self.seed = inputs.get("seed")
+        self.sinks = None
+        if "sinks" in inputs:
+            sinks = ops.cast(inputs["sinks"], self.dtype)
+            self.sinks = sinks[None, :, None, None]  # (1, N, 1, 1)
+
+    def queries(self, i):
+        """The queries of tile i, `(B, N, T', H)`, times the scale."""
+        return cut_out(self.query, i, self.size[0], self.dtype) * self.options.scale
+
+    def sink(self, shape):
+        """With what the maximum and the sum of rows begin, `(B, N, T', 1)`."""
+        begin = (LOWEST, 0.0) if self.sinks is None else (self.sinks, 1.0)
+        begin = (ops.convert_to_tensor(x, self.dtype) for x in begin)
+        return tuple(ops.broadcast_to(x, (*shape, 1)) for x in begin)
+
+    def reach(self, i):
+        """From which tile of keys to before which the queries of tile i read."""
+        query_size, key_size = self.size
+        first, end = 0, self.counts[1]
+        last_query = (i + 1) * query_size - 1
+        if self.options.is_causal:
+            end = _least(end, last_query // key_size + 1)
+        if self.options.window is not None:
+            left, right = self.options.window
+            first = _most(i * query_size - left, 0) // key_size
+            end = _least(end, (last_query + right) // key_size + 1)
+        return first, end
+
+    def scores(self, i, j, queries):
+        """The scores of a tile `(B, N, T', S')`, and their slope if they have a cap."""
+        options, slope = self.options, None
+        scores = self.product(queries, self.keys[j])
+        if options.softcap is not None:
+            bounded = ops.tanh(scores / options.softcap)
+            scores, slope = options.softcap * bounded, 1.0 - ops.square(bounded)
+        if self.bias is not None:
+            place, shape = self._part(self.bias, i, j)
+            part = ops.slice(self.bias, place, shape)
+            scores = scores + ops.cast(part, self.dtype)
+        for allowed in self._masks(i, j):
+            scores = ops.where(allowed, scores, MASKED)
+        return scores, slope
+
+    def product(self, rows, columns):
+        """`(B, N, T', X)` times `(B, K, S', X)` is `(B, N, T', S')`."""
+        return self._einsum("bktx,bksx->bkts", rows, columns)
+
+    def sum_over_keys(self, weights, values):
+        """`(B, N, T', S')` times `(B, K, S', X)` is `(B, N, T', X)`."""
+        return self._einsum("bkts,bksx->bktx", weights, values)
+
+    def sum_over_queries(self, weights, rows):
+        """`(B, N, T', S')` times `(B, N, T', X)` is `(B, K, S', X)`."""
+        weights, rows = self._grouped(weights), self._grouped(rows)
+        return ops.einsum("bkts,bktx->bksx", weights, rows)
+
+    def _einsum(self, equation, left, right):
+        batch_size, num_heads, rows, _ = ops.shape(left)
+        result = ops.einsum(equation, self._grouped(left), right)
+        shape = (batch_size, num_heads, rows, ops.shape(result)[-1])
+        return result if num_heads == self.num_groups else ops.reshape(result, shape)
+
+    def _grouped(self, x):
+        """Lays the rows of a group's heads below each other, `(B, K, T' N / K, X)`."""
+        batch_size, num_heads, rows, columns = ops.shape(x)
+        if num_heads == self.num_groups:
+            return x
+        rows = num_heads // self.num_groups * rows
+        return ops.reshape(x, (batch_size, self.num_groups, rows, columns))
+
+    def kept(self, i, j):
+        """The factors of dropout, `(B, N, T', S')`."""
+        numbers = ops.arange(self.batch_size * self.num_heads, dtype="int32")
+        numbers = ops.reshape(numbers, (self.batch_size, self.num_heads, 1, 1))
+        rows, columns = self._places(i, j)
+        rows = numbers * self.query_length + rows  # (B, N, T', 1)
+        return keep_factors(self.seed, self.options.dropout, rows, columns, self.dtype)
+
+    def of_bias(self, i, j, of_scores):
+        """Where in the bias a tile lies, and its gradient there."""
+        place, shape = self._part(self.bias, i, j)
+        axes = [axis for axis in range(4) if self.bias.shape[axis] == 1]
+        part = ops.sum(of_scores, axis=axes, keepdims=True) if axes else of_scores
+        return place, part
+
+    def _masks(self, i, j):
+        rows, columns = self._places(i, j)
+        options = self.options
+        if self.mask is not None:
+            yield ops.slice(self.mask, *self._part(self.mask, i, j))
+        known = isinstance(self.key_length, int)
+        if not known or self.key_length % self.size[1]:
+            yield columns < self.key_length  # the last tile is filled up
+        if options.is_causal:
+            yield columns <= rows
+        if options.window is not None:
+            left, right = options.window
+            yield columns >= rows - left
+            if not options.is_causal:
+                yield columns <= rows + right
+
+    def _places(self, i, j):
+        query_size, key_size = self.size
+        rows = i * query_size + ops.arange(query_size, dtype="int32")
+        columns = j * key_size + ops.arange(key_size, dtype="int32")
+        return rows[:, None], columns
+
+    def _padded(self, x):
+        """Makes the last two axes whole tiles, those that do not broadcast."""
+        if x is None:
+            return None
+        widths = [(0, 0), (0, 0)]
+        for axis, count, size in zip((2, 3), self.counts, self.size, strict=True):
+            missing = 0 if x.shape[axis] == 1 else count * size - ops.shape(x)[axis]
+            widths.append((0, missing))
+        return ops.pad(x, widths)
+
+    def _part(self, x, i, j):
+        """Where in a mask or bias a tile begins, and its shape."""
+        shape, place = list(ops.shape(x)), [0, 0, 0, 0]
+        for axis, number, size in zip((2, 3), (i, j), self.size, strict=True):
+            if x.shape[axis] != 1:
+                shape[axis], place[axis] = size, number * size
+        return place, shape
+
+
+def filled_up(x, size, value=0.0):
+    """Makes `(B, L, N, H)` whole tiles, with one value in what was missing."""
+    missing = -ops.shape(x)[1] % size
+    if isinstance(missing, int) and missing == 0:
+        return x
+    return ops.pad(x, ((0, 0), (0, missing), (0, 0), (0, 0)), constant_values=value)
+
+
+def cut_out(x, number, size, dtype):
+    """The tile `(B, N, size, H)` of that number of `(B, L, N, H)`."""
+    batch_size, _, num_heads, width = ops.shape(x)
+    start, shape = (0, number * size, 0, 0), (batch_size, size, num_heads, width)
+    return ops.transpose(ops.cast(ops.slice(x, start, shape), dtype), (0, 2, 1, 3))
+
+
+def split(x, size, dtype):
+    """Cuts `(B, L, N, H)` into tiles `(L / size, B, N, size, H)`, padded with zeros."""
+    x = ops.cast(filled_up(x, size), dtype)
+    batch_size, length, num_heads, width = ops.shape(x)
+    x = ops.reshape(x, (batch_size, length // size, size, num_heads, width))
+    return ops.transpose(x, (1, 0, 3, 2, 4))
+
+
+def join(tiles, length):
+    """Lays tiles `(I, B, N, T', H)` side by side again, `(B, T, N, H)`."""
+    count, batch_size, num_heads, size, width = ops.shape(tiles)
+    x = ops.transpose(tiles, (1, 0, 3, 2, 4))
+    x = ops.reshape(x, (batch_size, count * size, num_heads, width))
+    return x[:, :length]
+
+
+def _least(number, other):
+    both = isinstance(number, int) and isinstance(other, int)
+    return min(number, other) if both else ops.minimum(number, other)
+
+
+def _most(number, other):
+    both = isinstance(number, int) and isinstance(other, int)
+    return max(number, other) if both else ops.maximum(number, other)
