@@ -39,11 +39,10 @@ from keras_attention.ops.tiles import LOWEST
 from keras_attention.ops.tiles import split
 from keras_attention.ops.tiles import Tiles
 
-# What does not change from call to call, and is compiled in: the sizes of a tile, and
-# those of one of whole rows if the forward pass goes over such.
-Options = collections.namedtuple(
-    "Options", "tile rows is_causal window scale softcap dropout"
-)
+# What does not change from call to call, and is compiled in: the sizes of a tile, those
+# of one of whole rows if the forward pass goes over such, how far a query reads to the
+# left and to the right, `None` for all, and what `attend` is given.
+Options = collections.namedtuple("Options", "tile rows sides scale softcap dropout")
 
 # The most queries and keys of a tile, and of one in a window: so it fits the caches.
 TILE = 512
@@ -166,13 +165,14 @@ def chunked_attention(
         inputs["sinks"] = sinks
     if dropout > 0:
         inputs["seed"] = draw_seed(seed)
-    reads_all = not is_causal and window is None and sinks is None
+    left, right = (None, None) if window is None else window_sides(window)
+    sides = (left, 0) if is_causal else (left, right)
+    reads_all = sides == (None, None) and sinks is None
     rows = size_of_rows(query.shape, key.shape[1]) if reads_all else None
     options = Options(
         tile=tile_size((query.shape[1], key.shape[1]), window),
         rows=rows,
-        is_causal=is_causal,
-        window=None if window is None else window_sides(window),
+        sides=sides,
         scale=scale,
         softcap=softcap,
         dropout=dropout,
@@ -239,7 +239,7 @@ def _forward(inputs, options):
     count = tiles.counts[0]
 
     def read_rows(i):
-        scores, _ = tiles.scores(i, 0, tiles.queries(i))  # (B, N, T', S)
+        scores, _ = tiles.scores(i, 0, tiles.queries(i), False)  # (B, N, T', S)
         highest = ops.max(scores, axis=-1, keepdims=True)
         weights = ops.softmax(scores)
         log_sum = highest - ops.log(ops.max(weights, axis=-1, keepdims=True))
@@ -253,9 +253,9 @@ def _forward(inputs, options):
     def read_tiles(i):
         queries = tiles.queries(i)  # (B, N, T', H)
 
-        def add_tile(j, sums):
+        def add_tile(j, sums, is_inside):
             before, total, output = sums
-            scores, _ = tiles.scores(i, j, queries)
+            scores, _ = tiles.scores(i, j, queries, is_inside)
             highest = ops.maximum(before, ops.max(scores, axis=-1, keepdims=True))
             weights = ops.exp(scores - highest)  # (B, N, T', S'), all by one factor
             shrink = ops.exp(before - highest)
@@ -267,9 +267,7 @@ def _forward(inputs, options):
 
         highest, total = tiles.sink(shape)
         output = ops.zeros((*shape, value_dim), tiles.dtype)
-        highest, total, output = repeat(
-            *tiles.reach(i), add_tile, (highest, total, output)
-        )
+        highest, total, output = tiles.visit(i, add_tile, (highest, total, output))
         reads = total > 0
         total = ops.where(reads, total, 1.0)
         return output / total, ops.where(reads, highest + ops.log(total), -MASKED)
@@ -308,9 +306,9 @@ def _backward(residuals, options):
         # What lowers all scores of a row when its output grows along the gradient.
         means = ops.sum(gradient * output, axis=-1, keepdims=True)  # (B, N, T', 1)
 
-        def add_tile(j, sums):
+        def add_tile(j, sums, is_inside):
             of_query, sums = sums[0], dict(sums[1])
-            scores, slope = tiles.scores(i, j, queries)
+            scores, slope = tiles.scores(i, j, queries, is_inside)
             weights = ops.exp(scores - log_sum)  # (B, N, T', S')
             of_weights = tiles.product(gradient, values[j])
             kept = weights
@@ -336,7 +334,7 @@ def _backward(residuals, options):
         if "sinks" in sums:
             weights = ops.exp(tiles.sinks - log_sum)  # (B, N, T', 1)
             sums["sinks"] = sums["sinks"] - ops.sum(weights * means, axis=(0, 2, 3))
-        part, sums = repeat(*tiles.reach(i), add_tile, (ops.zeros_like(queries), sums))
+        part, sums = tiles.visit(i, add_tile, (ops.zeros_like(queries), sums))
         return {"query": write_at(of_queries, i, part * options.scale), **sums}
 
     tile = (tiles.batch_size, tiles.num_heads, query_size)  # B, N, T'

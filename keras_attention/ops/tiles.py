@@ -3,11 +3,14 @@
 Letters: those of `chunked.py`, which goes over the tiles.
 """
 
+import functools
+
 import keras
 from keras import ops
 
 from keras_attention.ops.dropout import keep_factors
 from keras_attention.ops.explicit import MASKED
+from keras_attention.ops.loops import repeat
 
 # Where the running maximum of a row begins: above MASKED, whose exponential is then
 # zero, and below every score.
@@ -45,20 +48,47 @@ class Tiles:
         begin = (ops.convert_to_tensor(x, self.dtype) for x in begin)
         return tuple(ops.broadcast_to(x, (*shape, 1)) for x in begin)
 
-    def reach(self, i):
-        """From which tile of keys to before which the queries of tile i read."""
-        query_size, key_size = self.size
-        first, end = 0, self.counts[1]
-        last_query = (i + 1) * query_size - 1
-        if self.options.is_causal:
-            end = _least(end, last_query // key_size + 1)
-        if self.options.window is not None:
-            left, right = self.options.window
-            first = _most(i * query_size - left, 0) // key_size
-            end = _least(end, (last_query + right) // key_size + 1)
-        return first, end
+    def visit(self, i, step, state):
+        """Takes a step for each tile of keys that the queries of tile i read.
 
-    def scores(self, i, j, queries):
+        Args:
+            i: The number of the queries.
+            step: `step(j, state, is_inside)` returns the next state; `is_inside` says
+                whether each of the queries reads each of the keys, but for the mask.
+            state: A nested structure of tensors.
+
+        Returns:
+            The state after the last step.
+        """
+        for first, end, is_inside in self._reach(i):
+            step_there = functools.partial(step, is_inside=is_inside)
+            state = repeat(first, end, step_there, state)
+        return state
+
+    def _reach(self, i):
+        """Ranges of tiles of keys, `(first, end, is_inside)`; see `visit`."""
+        (query_size, key_size), (left, right) = self.size, self.options.sides
+        first_query, last_query = i * query_size, (i + 1) * query_size - 1
+        first, end = 0, self.counts[1]  # what some queries read
+        first_inside, end_inside = 0, self.key_length // key_size  # what all read
+        if left is not None:
+            first = _most(first_query - left, 0) // key_size
+            first_inside = -(-_most(last_query - left, 0) // key_size)
+        if right is not None:
+            end = _least(end, (last_query + right) // key_size + 1)
+            end_inside = _least(end_inside, (first_query + right + 1) // key_size)
+        if None not in (left, right) and left + right + 2 < query_size + key_size:
+            return [(first, end, False)]  # no tile fits inside
+        first_inside = _least(first_inside, end)
+        end_inside = _most(end_inside, first_inside)
+        ranges = [
+            (first, first_inside, False),
+            (first_inside, end_inside, True),
+            (end_inside, end, False),
+        ]
+        return [each for each in ranges if not _is_empty(*each[:2])]
+
+    def scores(self, i, j, queries, is_inside):
         """The scores of a tile `(B, N, T', S')`, and their slope if they have a cap."""
         options, slope = self.options, None
         scores = self.product(queries, self.keys[j])
@@ -66,10 +96,17 @@ class Tiles:
             bounded = ops.tanh(scores / options.softcap)
             scores, slope = options.softcap * bounded, 1.0 - ops.square(bounded)
         if self.bias is not None:
-            place, shape = self._part(self.bias, i, j)
-            part = ops.slice(self.bias, place, shape)
+            part = ops.slice(self.bias, *self._part(self.bias, i, j))
             scores = scores + ops.cast(part, self.dtype)
-        for allowed in self._masks(i, j):
+        masks = (
+            []
+            if self.mask is None
+            else [ops.slice(self.mask, *self._part(self.mask, i, j))]
+        )
+        if not is_inside:
+            masks += self._masks_of_places(i, j)
+        if masks:
+            allowed = functools.reduce(ops.logical_and, masks)
             scores = ops.where(allowed, scores, MASKED)
         return scores, slope
 
@@ -115,21 +152,17 @@ class Tiles:
         part = ops.sum(of_scores, axis=axes, keepdims=True) if axes else of_scores
         return place, part
 
-    def _masks(self, i, j):
+    def _masks_of_places(self, i, j):
+        """What each query may read because of where it and the key stand."""
         rows, columns = self._places(i, j)
-        options = self.options
-        if self.mask is not None:
-            yield ops.slice(self.mask, *self._part(self.mask, i, j))
+        left, right = self.options.sides
         known = isinstance(self.key_length, int)
         if not known or self.key_length % self.size[1]:
             yield columns < self.key_length  # the last tile is filled up
-        if options.is_causal:
-            yield columns <= rows
-        if options.window is not None:
-            left, right = options.window
+        if left is not None:
             yield columns >= rows - left
-            if not options.is_causal:
-                yield columns <= rows + right
+        if right is not None:
+            yield columns <= rows + right
 
     def _places(self, i, j):
         query_size, key_size = self.size
@@ -195,3 +228,8 @@ def _least(number, other):
 def _most(number, other):
     both = isinstance(number, int) and isinstance(other, int)
     return max(number, other) if both else ops.maximum(number, other)
+
+
+def _is_empty(first, end):
+    """Whether it is known before the numbers are that a range has none."""
+    return isinstance(first, int) and isinstance(end, int) and first >= end
