@@ -37,6 +37,18 @@ def test_feed_forward_is_two_projections(inputs, activation, use_bias):
     close(layer(inputs), reference.feed_forward(weights, inputs, activation))
 
 
+@pytest.mark.parametrize("activation", reference.ACTIVATIONS, ids=str)
+def test_feed_forward_predicts_as_it_trains(inputs, activation):
+    """PyTorch overwrites the hidden activations where no gradient needs them."""
+    layer = layers.FeedForward(D, activation)
+    layer.build(inputs.shape)
+    randomize(layer)
+    expected = to_numpy(layer(inputs))
+    tensor, before = keras.ops.convert_to_tensor(inputs), inputs.copy()
+    close(keras.Sequential([layer]).predict_on_batch(tensor), expected)
+    np.testing.assert_array_equal(to_numpy(tensor), before)
+
+
 @pytest.mark.once
 def test_all_activations_have_an_equation_in_the_tests():
     with pytest.raises(ValueError, match="must be one of") as error:
