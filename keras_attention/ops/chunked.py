@@ -6,8 +6,8 @@ arXiv:2112.05682). Only the output and, for each query, the logarithm of its sum
 exponentials are kept; the backward pass computes the tiles again from it (Dao et al.
 2022, arXiv:2205.14135, Algorithms 1 and 4). Tiles that causality or a window leaves
 empty are never visited: attention in a window costs what the window holds. Where that
-is faster, the forward pass goes over tiles of whole rows, S' = S, which have nothing to
-sum up.
+is faster, the forward pass computes all that a row reads at once, and has nothing to sum
+up.
 
 Letters: B batch, T query length, S key length, N query heads, K key and value heads,
 H width of a query and a key in one head, Hv width of a value in one head; a tile is
@@ -39,17 +39,17 @@ from keras_attention.ops.tiles import LOWEST
 from keras_attention.ops.tiles import split
 from keras_attention.ops.tiles import Tiles
 
-# What does not change from call to call, and is compiled in: the sizes of a tile, those
-# of one of whole rows if the forward pass goes over such, how far a query reads to the
-# left and to the right, `None` for all, and what `attend` is given.
+# What does not change from call to call, and is compiled in: what `tile_size` and
+# `size_of_rows` chose, how far a query reads to the left and to the right, `None` for
+# all, and what `attend` is given.
 Options = collections.namedtuple("Options", "tile rows sides scale softcap dropout")
 
 # The most queries and keys of a tile, and of one in a window: so it fits the caches.
 TILE = 512
 TILE_OF_WINDOW = 256
-# TensorFlow sends each step of a running sum through memory, but not those of its own
-# softmax: its forward pass is faster over tiles of whole rows, of so many weights and
-# rows at most, and as long as there are enough rows.
+# The forward pass computes whole rows, of so many weights at most, in a window. Without
+# one, TensorFlow alone does, which sends each step of a running sum through memory, but
+# not those of its own softmax: at most so many rows, and as long as there are enough.
 WEIGHTS_OF_ROWS = 2**23
 MOST_ROWS, FEWEST_ROWS = 128, 32
 # Beyond so many weights it is better to compute them tile by tile, on a CPU: JAX is
@@ -167,8 +167,7 @@ def chunked_attention(
         inputs["seed"] = draw_seed(seed)
     left, right = (None, None) if window is None else window_sides(window)
     sides = (left, 0) if is_causal else (left, right)
-    reads_all = sides == (None, None) and sinks is None
-    rows = size_of_rows(query.shape, key.shape[1]) if reads_all else None
+    rows = size_of_rows(query.shape, key.shape[1], sides) if sinks is None else None
     options = Options(
         tile=tile_size((query.shape[1], key.shape[1]), window),
         rows=rows,
@@ -199,25 +198,38 @@ def tile_size(lengths, window):
     return tuple(_even_part(length, most) for length in lengths)
 
 
-def size_of_rows(shape, key_length):
-    """Chooses `(T', S)` for tiles that hold whole rows.
+def size_of_rows(shape, key_length, sides):
+    """Chooses `(T', S', n)` where n tiles of keys hold all that T' queries read.
 
     Args:
         shape: That of the queries, `(B, T, N, H)`, `None` for what is not known.
         key_length: S, or `None`.
+        sides: How far a query reads to the left and to the right, `None` for all.
 
     Returns:
-        Two integers, or `None` where tiles of some of the keys are better.
+        Three integers, or `None` where it is better to go from tile to tile.
+
+    Example:
+
+    >>> size_of_rows((1, 4096, 8, 64), 4096, (255, 0))
+    (256, 256, 2)
     """
     batch_size, query_length, num_heads, _ = shape
-    sizes = batch_size, query_length, num_heads, key_length
-    if keras.backend.backend() != "tensorflow" or None in sizes:
+    if None in (batch_size, query_length, num_heads, key_length):
         return None
-    weights_of_row = max(batch_size * num_heads * key_length, 1)
-    rows = WEIGHTS_OF_ROWS // weights_of_row // 16 * 16
+    num_rows = max(batch_size * num_heads, 1)  # of a query
+    if None not in sides:
+        size = _even_part(key_length, TILE_OF_WINDOW)
+        span = 1 + sum(-(-side // size) for side in sides)
+        fits = span * size < key_length + size and size <= query_length
+        is_small = num_rows * size * size * span <= WEIGHTS_OF_ROWS
+        return (size, size, span) if fits and is_small else None
+    if keras.backend.backend() != "tensorflow" or sides != (None, None):
+        return None
+    rows = WEIGHTS_OF_ROWS // (num_rows * key_length) // 16 * 16
     if rows < FEWEST_ROWS:
         return None
-    return _even_part(query_length, min(rows, MOST_ROWS)), key_length
+    return _even_part(query_length, min(rows, MOST_ROWS)), key_length, 1
 
 
 def _even_part(length, most):
@@ -231,21 +243,22 @@ def _even_part(length, most):
 @compiled
 def _forward(inputs, options):
     """Returns the output, `(B, T, N, Hv)`, and the log-sum of each row."""
-    size = options.rows or options.tile
-    tiles = Tiles(inputs, size, options)
+    *size, span = options.rows or (*options.tile, 1)
+    tiles = Tiles(inputs, size, options, span)
     values = split(inputs["value"], size[1], tiles.dtype)  # (J, B, K, S', Hv)
     value_dim = inputs["value"].shape[-1]
     shape = (tiles.batch_size, tiles.num_heads, size[0])  # B, N, T'
     count = tiles.counts[0]
 
     def read_rows(i):
-        scores, _ = tiles.scores(i, 0, tiles.queries(i), False)  # (B, N, T', S)
+        j = tiles.first(i)
+        scores, _ = tiles.scores(i, j, tiles.queries(i), False)  # (B, N, T', n S')
         highest = ops.max(scores, axis=-1, keepdims=True)
         weights = ops.softmax(scores)
         log_sum = highest - ops.log(ops.max(weights, axis=-1, keepdims=True))
         if tiles.seed is not None:
-            weights = weights * tiles.kept(i, 0)
-        output = tiles.sum_over_keys(weights, values[0])
+            weights = weights * tiles.kept(i, j)
+        output = tiles.sum_over_keys(weights, tiles.take(values, j))
         # Where nothing may be read: zeros, and weights of zero in the backward pass.
         reads = highest > LOWEST
         return ops.where(reads, output, 0.0), ops.where(reads, log_sum, -MASKED)

@@ -1,4 +1,4 @@
-"""The tiles of one call of attention: their queries, scores and weights.
+"""The tiles of one call of attention: their scores, and which of them are read.
 
 Letters: those of `chunked.py`, which goes over the tiles.
 """
@@ -18,11 +18,19 @@ LOWEST = -1e25
 
 
 class Tiles:
-    """The tiles of one call: their scores, and which of them are read."""
+    """The tiles of T' queries and of S' keys of one call.
 
-    def __init__(self, inputs, size, options):
+    Args:
+        inputs: Dict with `query` and `key`, and `mask`, `bias`, `sinks` and `seed` if
+            there are some.
+        size: `(T', S')`.
+        options: Those of `chunked.py`.
+        span: How many tiles of keys are read at once.
+    """
+
+    def __init__(self, inputs, size, options, span=1):
         query, key = inputs["query"], inputs["key"]
-        self.size, self.options = size, options
+        self.size, self.options, self.span = size, options, span
         self.dtype = keras.backend.result_type(query.dtype, "float32")
         self.batch_size, self.query_length, self.num_heads, _ = ops.shape(query)
         self.key_length, self.num_groups = ops.shape(key)[1:3]
@@ -41,6 +49,25 @@ class Tiles:
     def queries(self, i):
         """The queries of tile i, `(B, N, T', H)`, times the scale."""
         return cut_out(self.query, i, self.size[0], self.dtype) * self.options.scale
+
+    def take(self, tiles, j):
+        """The keys or values of `span` tiles from j on, `(B, K, span S', X)`."""
+        if self.span == 1:
+            return tiles[j]
+        batch_size, num_groups, size, width = ops.shape(tiles)[1:]
+        shape = (batch_size, num_groups, size, width)
+        part = ops.slice(tiles, (j, 0, 0, 0, 0), (self.span, *shape))
+        part = ops.transpose(part, (1, 2, 0, 3, 4))
+        return ops.reshape(part, (batch_size, num_groups, self.span * size, width))
+
+    def first(self, i):
+        """The first of the `span` tiles of keys that hold all that queries i read."""
+        left, _ = self.options.sides
+        if left is None:
+            return 0
+        (query_size, key_size), count = self.size, self.counts[1]
+        first = _most(i * query_size - left, 0) // key_size
+        return _least(first, count - self.span)
 
     def sink(self, shape):
         """With what the maximum and the sum of rows begin, `(B, N, T', 1)`."""
@@ -91,20 +118,18 @@ class Tiles:
     def scores(self, i, j, queries, is_inside):
         """The scores of a tile `(B, N, T', S')`, and their slope if they have a cap."""
         options, slope = self.options, None
-        scores = self.product(queries, self.keys[j])
+        scores = self.product(queries, self.take(self.keys, j))
         if options.softcap is not None:
             bounded = ops.tanh(scores / options.softcap)
             scores, slope = options.softcap * bounded, 1.0 - ops.square(bounded)
         if self.bias is not None:
             part = ops.slice(self.bias, *self._part(self.bias, i, j))
             scores = scores + ops.cast(part, self.dtype)
-        masks = (
-            []
-            if self.mask is None
-            else [ops.slice(self.mask, *self._part(self.mask, i, j))]
-        )
+        masks = []
+        if self.mask is not None:
+            masks.append(ops.slice(self.mask, *self._part(self.mask, i, j)))
         if not is_inside:
-            masks += self._masks_of_places(i, j)
+            masks.extend(self._masks_of_places(i, j))
         if masks:
             allowed = functools.reduce(ops.logical_and, masks)
             scores = ops.where(allowed, scores, MASKED)
@@ -167,7 +192,7 @@ class Tiles:
     def _places(self, i, j):
         query_size, key_size = self.size
         rows = i * query_size + ops.arange(query_size, dtype="int32")
-        columns = j * key_size + ops.arange(key_size, dtype="int32")
+        columns = j * key_size + ops.arange(self.span * key_size, dtype="int32")
         return rows[:, None], columns
 
     def _padded(self, x):
@@ -183,9 +208,11 @@ class Tiles:
     def _part(self, x, i, j):
         """Where in a mask or bias a tile begins, and its shape."""
         shape, place = list(ops.shape(x)), [0, 0, 0, 0]
-        for axis, number, size in zip((2, 3), (i, j), self.size, strict=True):
-            if x.shape[axis] != 1:
-                shape[axis], place[axis] = size, number * size
+        (query_size, key_size), span = self.size, self.span
+        if x.shape[2] != 1:
+            shape[2], place[2] = query_size, i * query_size
+        if x.shape[3] != 1:
+            shape[3], place[3] = span * key_size, j * key_size
         return place, shape
 
 

@@ -43,11 +43,11 @@ OPTIONS = {
         **{"window": (4, 3), "is_causal": True, "dropout": 0.2, "seed": 1},
     },
 }
-# Those of which whole rows are made: of each query and each key.
-READING_ALL = [
+# Those of which whole rows are made: of all keys, or of those in a window.
+IN_WHOLE_ROWS = [
     name
     for name, options in OPTIONS.items()
-    if not options.keys() & {"is_causal", "window", "sinks"}
+    if "sinks" not in options and ("window" in options or "is_causal" not in options)
 ]
 
 
@@ -55,15 +55,20 @@ READING_ALL = [
 def small_tiles(monkeypatch):
     """Tiles of three queries and four keys, so that few tokens fill several."""
     monkeypatch.setattr(chunked, "tile_size", lambda lengths, window: (3, 4))
-    monkeypatch.setattr(chunked, "size_of_rows", lambda shape, key_length: None)
+    monkeypatch.setattr(chunked, "size_of_rows", lambda *shapes_and_sides: None)
 
 
 @pytest.fixture
 def whole_rows(small_tiles, monkeypatch):
-    """Two queries with all keys and one more, on each backend; backward as above."""
-    monkeypatch.setattr(
-        chunked, "size_of_rows", lambda shape, key_length: (2, key_length + 1)
-    )
+    """Two queries with all keys and one more, or with the tiles of three keys that a
+    window may reach, on each backend; backward as above."""
+
+    def size_of_rows(shape, key_length, sides):
+        if None in sides:
+            return 2, key_length + 1, 1
+        return 3, 3, 1 + sum(-(-side // 3) for side in sides)
+
+    monkeypatch.setattr(chunked, "size_of_rows", size_of_rows)
 
 
 def case(rng, name, query_length):
@@ -88,7 +93,7 @@ def test_tiles_equal_explicit_forward_and_backward(name, size, rng):
 
 @pytest.mark.usefixtures("whole_rows")
 @pytest.mark.parametrize(
-    "name, size", list(zip(READING_ALL, list(SIZES) * 3, strict=False)), ids=str
+    "name, size", list(zip(IN_WHOLE_ROWS, list(SIZES) * 5, strict=False)), ids=str
 )
 def test_whole_rows_equal_explicit_forward_and_backward(name, size, rng):
     compare_with_explicit(name, size, rng)
@@ -171,9 +176,9 @@ def test_a_row_that_reads_nothing_is_zeros_among_whole_rows(whole_rows, rng):
 @pytest.mark.parametrize(
     "lengths, expected",
     [
-        ((8192, 8192), (128, 8192)),
-        ((300, 5000), (112, 5000)),
-        ((32768, 32768), (64, 32768)),
+        ((8192, 8192), (128, 8192, 1)),
+        ((300, 5000), (112, 5000, 1)),
+        ((32768, 32768), (64, 32768, 1)),
         ((8, 2**17), None),
         ((None, 8192), None),
     ],
@@ -182,7 +187,25 @@ def test_tensorflow_alone_takes_whole_rows(lengths, expected):
     shape = (1, lengths[0], 4, 64)
     if BACKEND != "tensorflow":
         expected = None
-    assert chunked.size_of_rows(shape, lengths[1]) == expected
+    assert chunked.size_of_rows(shape, lengths[1], (None, None)) == expected
+
+
+@pytest.mark.once
+@pytest.mark.parametrize(
+    "lengths, sides, expected",
+    [
+        ((4096, 4096), (255, 0), (256, 256, 2)),
+        ((4096, 4096), (256, 1), (256, 256, 3)),
+        ((300, 700), (255, 200), None),  # five tiles, where there are three
+        ((1, 4096), (255, 0), None),  # few rows
+        ((4096, 4096), (4000, 4000), None),  # wider than all keys
+        ((8192, 8192), (4095, 0), None),  # many weights at once
+        ((4096, 4096), (None, 0), None),
+        ((None, 4096), (255, 0), None),
+    ],
+)
+def test_a_window_s_rows_are_whole_where_they_are_short(lengths, sides, expected):
+    assert chunked.size_of_rows((1, lengths[0], 8, 64), lengths[1], sides) == expected
 
 
 # Which implementation runs.
