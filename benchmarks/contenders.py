@@ -145,7 +145,8 @@ def torch_contender(x, module):
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
     module = module.to(device)
-    optimizer = torch.optim.SGD(module.parameters(), LEARNING_RATE)
+    weights = [w for w in module.parameters() if w.requires_grad]  # no seeds
+    optimizer = torch.optim.SGD(weights, LEARNING_RATE)
 
     def forward():
         module.eval()
@@ -161,7 +162,23 @@ def torch_contender(x, module):
         optimizer.step()
         return loss.item()
 
-    return Contender(forward, train, sum(p.numel() for p in module.parameters()))
+    return Contender(forward, train, sum(w.numel() for w in weights))
+
+
+def our_torch_block(shape, dropout):
+    """Our block as a module of PyTorch, without Keras's trainer."""
+    import torch
+
+    class Block(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.block = our_block(shape, dropout)
+            self.block.build((None, None, shape.width))
+
+        def forward(self, x):
+            return self.block(x, training=self.training)
+
+    return Block()
 
 
 def torch_nn_block(shape, dropout):

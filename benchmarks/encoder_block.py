@@ -4,7 +4,7 @@
 
 A forward pass and a training step of one block, ours against a block of Keras's own
 layers, KerasHub's, PyTorch's and one written in the framework alone. Keras's trainer is
-included where there is Keras.
+included where there is Keras; on PyTorch ours runs without it, too.
 """
 
 import keras
@@ -17,6 +17,7 @@ from contenders import keras_block
 from contenders import keras_contender
 from contenders import keras_hub_block
 from contenders import our_block
+from contenders import our_torch_block
 from contenders import tensorflow_block
 from contenders import tensorflow_contender
 from contenders import torch_block
@@ -47,6 +48,8 @@ def make_contenders(shape, dropout, jit_compile, with_keras_hub):
     }
     backend = keras.backend.backend()
     if backend == "torch":
+        module = our_torch_block(shape, dropout)
+        found["ours, no trainer"] = torch_contender(x, module)
         found["torch.nn"] = torch_contender(x, torch_nn_block(shape, dropout))
         found["without Keras"] = torch_contender(x, torch_block(shape, dropout))
     elif backend == "jax":

@@ -90,7 +90,7 @@ def read_options(description, arguments=None, **extra):
     return options
 
 
-def time_in_turn(calls, rounds, warm_up=WARM_UP, spare_seconds=0.0):
+def time_in_turn(calls, rounds, warm_up=WARM_UP, spare_seconds=0.0, settle=False):
     """Times each contender once per round, so that all meet the same disturbances.
 
     Args:
@@ -99,6 +99,8 @@ def time_in_turn(calls, rounds, warm_up=WARM_UP, spare_seconds=0.0):
         warm_up: Calls of each before.
         spare_seconds: While less time than this has passed, up to five times as many
             rounds are made.
+        settle: Whether each call is made once before it is timed: then it does not pay
+            for the memory and the caches that the contender before it has used.
 
     Returns:
         Dict from names to lists of seconds.
@@ -112,6 +114,8 @@ def time_in_turn(calls, rounds, warm_up=WARM_UP, spare_seconds=0.0):
         if number >= rounds and time.perf_counter() - begin > spare_seconds:
             break
         for name, call in calls.items():
+            if settle:
+                call()
             start = time.perf_counter()
             call()
             seconds[name].append(time.perf_counter() - start)
@@ -236,7 +240,12 @@ class Report:
             per: What the seconds are divided by, such as a number of blocks.
         """
         spare = SPARE_SECONDS if self.options.size == "full" else 0.0
-        timed = time_in_turn(calls, rounds or self.options.rounds, spare_seconds=spare)
+        timed = time_in_turn(
+            calls,
+            rounds or self.options.rounds,
+            spare_seconds=spare,
+            settle=len(calls) > 1,
+        )
         for contender, seconds in timed.items():
             seconds = [round(second / per, 7) for second in seconds]
             self.add(case, contender, statistics.median(seconds), flops, all=seconds)

@@ -79,6 +79,9 @@ def test_contenders_take_turns_after_warming_up(load):
     seconds = load("harness").time_in_turn(calls, rounds=2, warm_up=1)
     assert order == ["a", "b", "a", "b", "a", "b"]
     assert {name: len(times) for name, times in seconds.items()} == {"a": 2, "b": 2}
+    order.clear()
+    load("harness").time_in_turn(calls, rounds=1, warm_up=0, settle=True)
+    assert order == ["a", "a", "b", "b"]
 
 
 @pytest.mark.once

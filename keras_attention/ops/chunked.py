@@ -6,8 +6,7 @@ arXiv:2112.05682). Only the output and, for each query, the logarithm of its sum
 exponentials are kept; the backward pass computes the tiles again from it (Dao et al.
 2022, arXiv:2205.14135, Algorithms 1 and 4). Tiles that causality or a window leaves
 empty are never visited: attention in a window costs what the window holds. Where that
-is faster, the forward pass computes all that a row reads at once, and has nothing to sum
-up.
+is faster, the forward pass computes all that a row reads at once, and sums nothing up.
 
 Letters: B batch, T query length, S key length, N query heads, K key and value heads,
 H width of a query and a key in one head, Hv width of a value in one head; a tile is
