@@ -13,7 +13,7 @@ from keras_attention.checkpoints.labels import count_classes
 from keras_attention.layers.base import check_choice
 from keras_attention.layers.base import check_rate
 from keras_attention.layers.channel_bias import ChannelBias
-from keras_attention.layers.feed_forward import ACTIVATIONS
+from keras_attention.ops.activations import ACTIVATIONS
 from keras_attention.layers.token_and_position_embedding import (
     TokenAndPositionEmbedding,
 )

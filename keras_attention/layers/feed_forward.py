@@ -1,8 +1,5 @@
 """The network that a Transformer applies to each token alone."""
 
-import functools
-import math
-
 import keras
 from keras import ops
 
@@ -10,78 +7,8 @@ from keras_attention.layers.base import BaseLayer
 from keras_attention.layers.base import check_choice
 from keras_attention.layers.base import check_positive
 from keras_attention.layers.base import check_rate
-
-
-def exact_gelu(x):
-    """Multiplies each number by the probability that a normal one is less.
-
-    Hendrycks and Gimpel 2016, arXiv:1606.08415, Section 2:
-
-        y = x (1 + erf(x / sqrt(2))) / 2
-
-    JAX and TensorFlow compute 1 + erf(z) as erfc(-z), which keeps more digits where the
-    result is nearly zero, and is slower.
-
-    Args:
-        x: A tensor.
-
-    Returns:
-        A tensor of the same shape and dtype.
-
-    Example:
-
-    >>> round(float(exact_gelu(keras.ops.ones(()))), 4)
-    0.8413
-    """
-    is_float32 = keras.backend.standardize_dtype(x.dtype) == "float32"
-    if keras.backend.backend() == "torch" or not is_float32:
-        return ops.gelu(x, approximate=False)
-    return ops.multiply(0.5 * x, 1.0 + ops.erf(math.sqrt(0.5) * x))
-
-
-ACTIVATIONS = {
-    "gelu": exact_gelu,
-    "gelu_tanh": lambda x: ops.gelu(x, approximate=True),
-    "relu": ops.relu,
-    "relu_squared": lambda x: ops.square(ops.relu(x)),
-    "silu": ops.silu,
-    "tanh": ops.tanh,
-}
-
-
-def activate(name, x):
-    """Applies an activation to a tensor that is not read afterwards.
-
-    PyTorch overwrites it where no gradient will ask for it: the hidden activations are
-    a block's largest tensor, and room for a second one is dear.
-
-    Args:
-        name: A key of `ACTIVATIONS`.
-        x: A tensor that the caller has computed and needs no more.
-
-    Returns:
-        A tensor of the same shape and dtype.
-
-    Example:
-
-    >>> float(activate("relu", keras.ops.subtract(1.0, 3.0)))
-    0.0
-    """
-    if keras.backend.backend() != "torch":
-        return ACTIVATIONS[name](x)
-    import torch
-
-    overwrite = {
-        "gelu": torch.ops.aten.gelu_,
-        "gelu_tanh": functools.partial(torch.ops.aten.gelu_, approximate="tanh"),
-        "relu": torch.relu_,
-        "silu": functools.partial(torch.nn.functional.silu, inplace=True),
-        "tanh": torch.tanh_,
-    }
-    if torch.is_grad_enabled() or name not in overwrite:
-        return ACTIVATIONS[name](x)
-    return overwrite[name](x)
-
+from keras_attention.ops.activations import activate
+from keras_attention.ops.activations import ACTIVATIONS
 
 # Shazeer 2020, arXiv:2002.05202, Equations 4 to 6: a second projection, gated by the
 # activation of the first.

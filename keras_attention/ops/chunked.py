@@ -48,7 +48,8 @@ TILE = 512
 TILE_OF_WINDOW = 256
 # The forward pass computes whole rows, of so many weights at most, in a window. Without
 # one, TensorFlow alone does, which sends each step of a running sum through memory, but
-# not those of its own softmax: at most so many rows, and as long as there are enough.
+# not those of its own softmax: at most so many rows, and as long as there are enough
+# (`benchmarks/sliding_window.py` and `long_sequences.py`).
 WEIGHTS_OF_ROWS = 2**23
 MOST_ROWS, FEWEST_ROWS = 128, 32
 # Beyond so many weights it is better to compute them tile by tile, on a CPU: JAX is

@@ -29,6 +29,7 @@ OPTIONS = {
     "causal": {"is_causal": True},
     "a window": {"window": (3, 1)},
     "a causal window": {"window": 2, "is_causal": True},
+    "a window that holds whole tiles": {"window": (5, 4)},
     "a mask": {"mask": "BTS"},
     "padding and causal": {"mask": "BS", "is_causal": True},
     "a mask for each head": {"mask": "1NT1", "window": 4},
@@ -171,6 +172,19 @@ def test_a_row_that_reads_nothing_is_zeros_among_whole_rows(whole_rows, rng):
     gradients = input_gradients(call, query, key, value)
     assert not output[:, 4].any() and output[:, 3].any()
     assert not gradients[0][:, 4].any() and gradients[0][:, 3].any()
+
+
+@pytest.mark.usefixtures("small_tiles")
+def test_rows_that_fill_up_the_last_tile_do_not_overflow(rng):
+    """Exponentials of large scores, which no log-sum of these rows would bound."""
+    inputs = tensors(rng, query_length=5, num_key_heads=2)
+    bias = np.full((1, 1, 1, inputs[1].shape[1]), 200.0, "float32")
+
+    def call(*inputs):
+        return attend(*inputs, bias=bias, implementation="chunked")
+
+    for gradient in input_gradients(call, *inputs):
+        assert np.isfinite(gradient).all()
 
 
 @pytest.mark.parametrize(
