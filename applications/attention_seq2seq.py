@@ -12,15 +12,15 @@ import keras
 from keras import ops
 
 from keras_attention.applications.application import Application
+from keras_attention.checks import check_choice
+from keras_attention.data.phonemes import LETTERS
+from keras_attention.data.phonemes import PHONEMES
 from keras_attention.generation.translator import sized_vocabulary
 from keras_attention.generation.translator import Translator
 from keras_attention.layers.bahdanau_decoder import BahdanauDecoder
-from keras_attention.layers.base import check_choice
 from keras_attention.layers.luong_attention import SCORES
 from keras_attention.layers.luong_decoder import LuongDecoder
 from keras_attention.layers.rnn_encoder import RNNEncoder
-from keras_attention.preprocessing.phonemes import LETTERS
-from keras_attention.preprocessing.phonemes import PHONEMES
 
 
 @keras.saving.register_keras_serializable("keras_attention")

@@ -10,17 +10,17 @@ import keras
 from keras_attention.applications.application import Application
 from keras_attention.checkpoints.families.bert import BERT_FAMILY
 from keras_attention.checkpoints.labels import count_classes
-from keras_attention.layers.base import check_choice
-from keras_attention.layers.base import check_rate
+from keras_attention.checks import check_choice
+from keras_attention.checks import check_rate
 from keras_attention.layers.channel_bias import ChannelBias
-from keras_attention.ops.activations import ACTIVATIONS
 from keras_attention.layers.token_and_position_embedding import (
     TokenAndPositionEmbedding,
 )
 from keras_attention.layers.transformer_encoder import TransformerEncoder
 from keras_attention.layers.transformer_encoder_block import TransformerEncoderBlock
-from keras_attention.preprocessing.text_inputs import TextInputs
-from keras_attention.preprocessing.tokenizer_files import load_word_piece_tokenizer
+from keras_attention.ops.activations import ACTIVATIONS
+from keras_attention.tasks.text_inputs import TextInputs
+from keras_attention.tokenizers.tokenizer_files import load_word_piece_tokenizer
 
 CLASSIFIERS = ("classification", "token_classification")
 POOLED = (None, "pretraining", "next_sentence", "classification")

@@ -10,9 +10,9 @@ import keras
 from keras_attention.applications.application import Application
 from keras_attention.checkpoints.families.gpt2 import GPT2_FAMILY
 from keras_attention.checkpoints.labels import count_classes
+from keras_attention.checks import check_choice
+from keras_attention.checks import check_rate
 from keras_attention.generation.text_generator import TextGenerator
-from keras_attention.layers.base import check_choice
-from keras_attention.layers.base import check_rate
 from keras_attention.layers.last_token import LastToken
 from keras_attention.layers.token_and_position_embedding import (
     TokenAndPositionEmbedding,
@@ -20,8 +20,8 @@ from keras_attention.layers.token_and_position_embedding import (
 from keras_attention.layers.token_positions import TokenPositions
 from keras_attention.layers.transformer_decoder import TransformerDecoder
 from keras_attention.layers.transformer_decoder_block import TransformerDecoderBlock
-from keras_attention.preprocessing.text_inputs import TextInputs
-from keras_attention.preprocessing.tokenizer_files import load_byte_pair_tokenizer
+from keras_attention.tasks.text_inputs import TextInputs
+from keras_attention.tokenizers.tokenizer_files import load_byte_pair_tokenizer
 
 HEADS = (None, "language_model", "classification")
 

@@ -10,9 +10,9 @@ import keras
 from keras import ops
 
 from keras_attention.applications.application import Application
+from keras_attention.checks import check_positive
+from keras_attention.checks import check_rate
 from keras_attention.generation.text_generator import TextGenerator
-from keras_attention.layers.base import check_positive
-from keras_attention.layers.base import check_rate
 from keras_attention.layers.lstmn import LSTMN
 
 

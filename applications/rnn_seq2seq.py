@@ -10,12 +10,12 @@ the target.
 import keras
 
 from keras_attention.applications.application import Application
+from keras_attention.data.phonemes import LETTERS
+from keras_attention.data.phonemes import PHONEMES
 from keras_attention.generation.translator import sized_vocabulary
 from keras_attention.generation.translator import Translator
 from keras_attention.layers.rnn_decoder import RNNDecoder
 from keras_attention.layers.rnn_encoder import RNNEncoder
-from keras_attention.preprocessing.phonemes import LETTERS
-from keras_attention.preprocessing.phonemes import PHONEMES
 
 
 @keras.saving.register_keras_serializable("keras_attention")

@@ -20,15 +20,17 @@ from keras_attention.checkpoints.families.fsmt import FSMT_FAMILY
 from keras_attention.checkpoints.families.marian import decoder_fields
 from keras_attention.checkpoints.families.marian import MARIAN_FAMILY
 from keras_attention.checkpoints.families.marian import vocabulary_sizes
+from keras_attention.checks import check_choice
+from keras_attention.checks import check_positive
+from keras_attention.checks import check_rate
+from keras_attention.data.phonemes import LETTERS
+from keras_attention.data.phonemes import PHONEMES
 from keras_attention.generation.beam_search import check_search
 from keras_attention.generation.caches import merge_beams
 from keras_attention.generation.caches import split_beams
 from keras_attention.generation.translator import check_batch_size
 from keras_attention.generation.translator import run_in_batches
 from keras_attention.generation.translator import Translator
-from keras_attention.layers.base import check_choice
-from keras_attention.layers.base import check_positive
-from keras_attention.layers.base import check_rate
 from keras_attention.layers.base import key_dim_of
 from keras_attention.layers.channel_bias import ChannelBias
 from keras_attention.layers.multi_head_attention import MultiHeadAttention
@@ -39,11 +41,9 @@ from keras_attention.layers.transformer_decoder import TransformerDecoder
 from keras_attention.layers.transformer_decoder_block import TransformerDecoderBlock
 from keras_attention.layers.transformer_encoder import TransformerEncoder
 from keras_attention.layers.transformer_encoder_block import TransformerEncoderBlock
-from keras_attention.preprocessing.marian_tokenizer import MarianTokenizer
-from keras_attention.preprocessing.phonemes import LETTERS
-from keras_attention.preprocessing.phonemes import PHONEMES
-from keras_attention.preprocessing.vocabulary import shorten
-from keras_attention.preprocessing.vocabulary import Vocabulary
+from keras_attention.tokenizers.marian_tokenizer import MarianTokenizer
+from keras_attention.tokenizers.vocabulary import shorten
+from keras_attention.tokenizers.vocabulary import Vocabulary
 
 # Section 5.1: byte pairs of English and German.
 VOCABULARY_SIZE = 37000

@@ -14,9 +14,11 @@ from keras_attention.checkpoints.families.timm_vit import TIMM_VIT_FAMILY
 from keras_attention.checkpoints.families.vit import grid_of
 from keras_attention.checkpoints.families.vit import VIT_FAMILY
 from keras_attention.checkpoints.labels import count_classes
+from keras_attention.checks import check_choice
+from keras_attention.checks import check_rate
+from keras_attention.images.image_processor import ImageProcessor
+from keras_attention.images.image_processor_files import load_image_processor
 from keras_attention.layers.attention_pooling import AttentionPooling
-from keras_attention.layers.base import check_choice
-from keras_attention.layers.base import check_rate
 from keras_attention.layers.base import key_dim_of
 from keras_attention.layers.class_token import ClassToken
 from keras_attention.layers.feed_forward import FeedForward
@@ -25,9 +27,7 @@ from keras_attention.layers.patch_embedding import PatchEmbedding
 from keras_attention.layers.positional_embedding import PositionalEmbedding
 from keras_attention.layers.transformer_encoder import TransformerEncoder
 from keras_attention.layers.transformer_encoder_block import TransformerEncoderBlock
-from keras_attention.preprocessing.image_inputs import ImageInputs
-from keras_attention.preprocessing.image_processor import ImageProcessor
-from keras_attention.preprocessing.image_processor_files import load_image_processor
+from keras_attention.tasks.image_inputs import ImageInputs
 
 POOLINGS = ("token", "average", "attention")
 

@@ -3,7 +3,6 @@
 import argparse
 import importlib
 import importlib.metadata
-import pathlib
 import sys
 
 PROGRAM = "python -m keras_attention"
@@ -14,9 +13,6 @@ WHOLE_COMMANDS = {
     "pronounce": "learn how English words are spoken, and show which letters are read",
     "translate": "learn to translate from your sentence pairs, and show what is read",
 }
-
-# Pixels of the longer side of a picture in the page, about.
-SHOWN_SIDE = 384
 
 
 class Parser(argparse.ArgumentParser):
@@ -35,96 +31,10 @@ def main(arguments=None):
     parser = build_parser()
     # What these commands take, only their files know.
     options, rest = parser.parse_known_args(arguments)
+    command = importlib.import_module(f"keras_attention.commands.{options.command}")
     if options.command in WHOLE_COMMANDS:
-        command = importlib.import_module(f"keras_attention.{options.command}")
         return command.main(rest)
-    command = {"attend": attend, "caption": caption}[options.command]
-    return command(parser.parse_args(arguments), parser)
-
-
-def caption(options, parser):
-    """Captions pictures, prints what the model says and writes the page."""
-    import numpy as np
-
-    from keras_attention.preprocessing import load_image
-    from keras_attention.visualization import show_captions
-    from keras_attention.visualization import show_words
-    from keras_attention.visualization.view import writable
-
-    try:
-        page = writable(options.page)
-        model = load_captioner(options.model)
-        # As the model sees them, and in the same frame, but sharper, for the page.
-        factor = max(1, SHOWN_SIDE // max(model.image_size))
-        sharp_size = tuple(factor * side for side in model.image_size)
-        images = [load_image(path, model.image_size) for path in options.pictures]
-        sharp = [load_image(path, sharp_size) for path in options.pictures]
-    except (ValueError, OSError, ImportError) as error:
-        parser.error(str(error))
-    captions, log_probabilities, *weights = model.caption(
-        np.stack(images),
-        beam_width=options.beam_width,
-        return_log_probabilities=True,
-        return_attention_scores=model.decoder.has_attention,
-    )
-    for path, text, value in zip(
-        options.pictures, captions, log_probabilities, strict=True
-    ):
-        print(f"{path}: {text or '(no words)'} (log-probability {value:.2f})")
-    if not weights:
-        print(f"{type(model).__name__} has no attention to show: no page is written.")
-        return
-    (weights,) = weights  # (B, T, H, W)
-    if len(sharp) == 1:
-        view = show_words(sharp[0], captions[0], weights[0])
-    else:
-        view = show_captions(sharp, captions, weights)
-    try:
-        print(f"Where it looked for each word: {view.save(page)}")
-    except OSError as error:
-        parser.error(f"the page could not be written: {error}")
-
-
-def attend(options, parser):
-    """Writes the page that shows what a model reads of a picture or of a text."""
-    from keras_attention.attend import load_model
-    from keras_attention.attend import see_image
-    from keras_attention.attend import see_text
-    from keras_attention.visualization.view import writable
-
-    try:
-        page = writable(options.page)
-        model = load_model(options.model)
-        if options.image is not None:
-            view, said = see_image(model, options.image)
-        else:
-            view, said = see_text(model, options.text)
-        print(f"{said}: {view.save(page)}")
-    except (ValueError, OSError, ImportError) as error:
-        parser.error(str(error))
-
-
-def load_captioner(folder):
-    """The captioner in a folder that the demo or `save_to_preset` wrote."""
-    from keras_attention.applications import from_preset
-
-    if not (pathlib.Path(folder) / "config.json").is_file():
-        raise ValueError(
-            f"there is no model in {folder!r}. Train one with `{PROGRAM} demo`, or "
-            "name the folder of another with --model."
-        )
-    model = from_preset(folder)
-    if not hasattr(model, "caption"):
-        raise ValueError(
-            f"the model in {folder!r}, {type(model).__name__}, describes no "
-            "pictures. Name the folder of a captioner with --model."
-        )
-    if model.vocabulary is None:
-        raise ValueError(
-            f"the model in {folder!r} has no vocabulary, so it writes numbers instead "
-            "of words. Train it with `vocabulary=...`."
-        )
-    return model
+    return command.main(parser.parse_args(arguments), parser)
 
 
 def build_parser():

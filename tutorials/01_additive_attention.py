@@ -39,7 +39,7 @@ import numpy as np
 from keras import ops
 
 from keras_attention.layers import AdditiveAttention
-from keras_attention.preprocessing import Vocabulary
+from keras_attention.tokenizers import Vocabulary
 from keras_attention.training import TokenCrossentropy
 
 STEPS = int(os.environ.get("STEPS", 900))  # of training, 64 sentences each

@@ -40,7 +40,7 @@ from keras import ops
 from keras_attention.applications import RNNCaptioner
 from keras_attention.applications import ShowAttendTell
 from keras_attention.layers import AdditiveAttention
-from keras_attention.preprocessing import Vocabulary
+from keras_attention.tokenizers import Vocabulary
 from keras_attention.training import TokenCrossentropy
 from keras_attention.visualization import show_words
 

@@ -39,10 +39,10 @@ import numpy as np
 from keras import ops
 
 from keras_attention.applications import BERT
-from keras_attention.preprocessing.tokenizer_files import word_piece_tokenizer
-from keras_attention.training import FollowEpochs
-from keras_attention.training import mask_tokens
-from keras_attention.training import MaskedLanguageModelDataset
+from keras_attention.data import FollowEpochs
+from keras_attention.data import mask_tokens
+from keras_attention.data import MaskedLanguageModelDataset
+from keras_attention.tokenizers.tokenizer_files import word_piece_tokenizer
 from keras_attention.training import TokenCrossentropy
 from keras_attention.visualization import attention_maps
 from keras_attention.visualization import show_heads
@@ -553,9 +553,9 @@ _ = axes.legend()
 # ## Where it is in the library
 #
 # - `keras_attention.applications.BERT` is the model; `head` chooses what follows it.
-# - `keras_attention.training.MaskedLanguageModelDataset` makes the batches of a text
-#   file of any size, `keras_attention.training.mask_tokens` hides tokens of arrays, and
-#   `keras_attention.preprocessing.train_word_pieces` finds the pieces of a text:
+# - `keras_attention.data.MaskedLanguageModelDataset` makes the batches of a text
+#   file of any size, `keras_attention.data.mask_tokens` hides tokens of arrays, and
+#   `keras_attention.tokenizers.train_word_pieces` finds the pieces of a text:
 #   [pretraining](../docs/pretraining.md).
 # - `fit` takes texts and labels as they are: [fine-tuning](../docs/fine_tuning.md).
 # - [The seventh tutorial](07_a_small_gpt_speaks.ipynb) trains the other half of the

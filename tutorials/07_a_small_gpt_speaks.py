@@ -38,7 +38,7 @@ from keras import ops
 from keras_attention import layers
 from keras_attention.applications import GPT2
 from keras_attention.generation import RandomSampler
-from keras_attention.preprocessing import Vocabulary
+from keras_attention.tokenizers import Vocabulary
 from keras_attention.training import Perplexity
 from keras_attention.training import TokenCrossentropy
 
@@ -419,7 +419,7 @@ for name, each in {"causal": model, "not causal": cheater}.items():
 #
 # - `keras_attention.applications.GPT2` is the model, `generate` its method;
 #   `keras_attention.generation.RandomSampler` chooses.
-# - `keras_attention.training.LanguageModelDataset` makes batches of a text file of any
-#   size, without padding, and `keras_attention.preprocessing.train_byte_pairs` its
+# - `keras_attention.data.LanguageModelDataset` makes batches of a text file of any
+#   size, without padding, and `keras_attention.tokenizers.train_byte_pairs` its
 #   tokens: [pretraining](../docs/pretraining.md).
 # - [The third tutorial](03_what_a_head_does.ipynb) takes a small causal model apart.

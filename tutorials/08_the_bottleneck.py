@@ -36,8 +36,8 @@ from keras import ops
 
 from keras_attention.applications import AttentionSeq2Seq
 from keras_attention.applications import RNNSeq2Seq
-from keras_attention.ops.gradients import gradient
-from keras_attention.preprocessing import Vocabulary
+from keras_attention.backend.gradients import gradient
+from keras_attention.tokenizers import Vocabulary
 from keras_attention.training import TokenCrossentropy
 
 STEPS = int(os.environ.get("STEPS", 1200))  # of each training, 64 strings each

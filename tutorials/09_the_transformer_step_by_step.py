@@ -37,8 +37,8 @@ from keras import ops
 
 from keras_attention import layers
 from keras_attention.applications import Transformer
-from keras_attention.preprocessing import human_dates
-from keras_attention.preprocessing import Vocabulary
+from keras_attention.data import human_dates
+from keras_attention.tokenizers import Vocabulary
 from keras_attention.training import TokenCrossentropy
 from keras_attention.visualization import attention_maps
 

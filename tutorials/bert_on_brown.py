@@ -28,8 +28,8 @@ import time
 import keras
 
 from keras_attention.applications import BERT
-from keras_attention.preprocessing import train_word_pieces
-from keras_attention.training import MaskedLanguageModelDataset
+from keras_attention.data import MaskedLanguageModelDataset
+from keras_attention.tokenizers import train_word_pieces
 from keras_attention.training import TimeBudget
 from keras_attention.training import TokenCrossentropy
 

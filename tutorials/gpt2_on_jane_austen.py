@@ -27,9 +27,9 @@ import keras
 import numpy as np
 
 from keras_attention.applications import GPT2
+from keras_attention.data import LanguageModelDataset
 from keras_attention.generation import RandomSampler
-from keras_attention.preprocessing import train_byte_pairs
-from keras_attention.training import LanguageModelDataset
+from keras_attention.tokenizers import train_byte_pairs
 from keras_attention.training import Perplexity
 from keras_attention.training import TimeBudget
 from keras_attention.training import TokenCrossentropy

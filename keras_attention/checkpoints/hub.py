@@ -10,7 +10,7 @@ from keras_attention.checkpoints.files import WEIGHTS
 from keras_attention.checkpoints.tensors import PICKLE_PATTERNS
 from keras_attention.checkpoints.tensors import SAFETENSORS_PATTERNS
 from keras_attention.checkpoints.tensors import WEIGHT_FILES
-from keras_attention.preprocessing.files import import_package
+from keras_attention.files import import_package
 
 SCHEME = "hf://"
 

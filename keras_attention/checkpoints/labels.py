@@ -1,6 +1,6 @@
 """The classes of a head, in `config.json` and in our arguments."""
 
-from keras_attention.layers.base import check_positive
+from keras_attention.checks import check_positive
 
 
 def read_labels(config):

@@ -13,7 +13,7 @@ import numpy as np
 
 from keras_attention.checkpoints.files import WEIGHTS
 from keras_attention.checkpoints.pickles import read_pickle
-from keras_attention.preprocessing.files import import_package
+from keras_attention.files import import_package
 
 PICKLE = "pytorch_model.bin"
 INDEX = ".index.json"

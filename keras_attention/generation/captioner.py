@@ -13,13 +13,13 @@ import numpy as np
 
 from keras_attention.generation.beam_search import beam_search
 from keras_attention.generation.beam_search import check_search
-from keras_attention.preprocessing.images import is_pillow
-from keras_attention.preprocessing.images import load_image
-from keras_attention.preprocessing.vocabulary import END_ID
-from keras_attention.preprocessing.vocabulary import PAD_ID
-from keras_attention.preprocessing.vocabulary import START_ID
-from keras_attention.preprocessing.vocabulary import UNKNOWN_ID
-from keras_attention.preprocessing.vocabulary import Vocabulary
+from keras_attention.images.images import is_pillow
+from keras_attention.images.images import load_image
+from keras_attention.tokenizers.vocabulary import END_ID
+from keras_attention.tokenizers.vocabulary import PAD_ID
+from keras_attention.tokenizers.vocabulary import START_ID
+from keras_attention.tokenizers.vocabulary import UNKNOWN_ID
+from keras_attention.tokenizers.vocabulary import Vocabulary
 
 VOCABULARY_FILE = "vocabulary.txt"
 
@@ -277,7 +277,7 @@ def _read_image(image, size):
         raise ValueError(
             f"This model takes pictures of {size[0]} x {size[1]} pixels. Received an "
             f"array of the shape {tuple(shape)}. Bring it to the size with "
-            f"keras_attention.preprocessing.load_image(image, {size})."
+            f"keras_attention.images.load_image(image, {size})."
         )
     return load_image(image, size)
 

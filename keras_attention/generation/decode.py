@@ -10,11 +10,11 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_attention.backend.constants import constant
+from keras_attention.backend.programs import while_loop
+from keras_attention.checks import check_positive
 from keras_attention.generation.samplers import get_sampler
 from keras_attention.generation.samplers import IMPOSSIBLE
-from keras_attention.layers.base import check_positive
-from keras_attention.ops.decoding import while_loop
-from keras_attention.ops.positions import constant
 
 # In a slot of a sequence that holds no token.
 NOTHING = -1

@@ -8,7 +8,7 @@ Letters: B sequences, K beams, V vocabulary.
 
 from keras import ops
 
-from keras_attention.layers.base import check_positive
+from keras_attention.checks import check_positive
 
 IMPOSSIBLE = float("-inf")
 

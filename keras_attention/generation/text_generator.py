@@ -10,6 +10,9 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_attention.backend.programs import Loop
+from keras_attention.backend.programs import Program
+from keras_attention.checks import check_positive
 from keras_attention.generation.caches import merge_beams
 from keras_attention.generation.caches import repeat_cache
 from keras_attention.generation.caches import split_beams
@@ -22,9 +25,6 @@ from keras_attention.generation.decode import Rules
 from keras_attention.generation.decode import start_loop
 from keras_attention.generation.decode import take_step
 from keras_attention.generation.samplers import get_sampler
-from keras_attention.layers.base import check_positive
-from keras_attention.ops.decoding import Loop
-from keras_attention.ops.decoding import Program
 
 # Lengths are filled up to these, so that few are compiled: prompts to a power of two,
 # all slots to a multiple.

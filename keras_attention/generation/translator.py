@@ -10,6 +10,8 @@ import types
 import keras
 import numpy as np
 
+from keras_attention.backend.programs import Loop
+from keras_attention.backend.programs import Program
 from keras_attention.generation.beam_search import check_search
 from keras_attention.generation.decode import begin_loop
 from keras_attention.generation.decode import is_open
@@ -18,13 +20,11 @@ from keras_attention.generation.decode import repeat_beams
 from keras_attention.generation.decode import Rules
 from keras_attention.generation.decode import take_step
 from keras_attention.generation.samplers import BeamSearch
-from keras_attention.ops.decoding import Loop
-from keras_attention.ops.decoding import Program
-from keras_attention.preprocessing.vocabulary import END_ID
-from keras_attention.preprocessing.vocabulary import PAD_ID
-from keras_attention.preprocessing.vocabulary import START_ID
-from keras_attention.preprocessing.vocabulary import UNKNOWN_ID
-from keras_attention.preprocessing.vocabulary import Vocabulary
+from keras_attention.tokenizers.vocabulary import END_ID
+from keras_attention.tokenizers.vocabulary import PAD_ID
+from keras_attention.tokenizers.vocabulary import START_ID
+from keras_attention.tokenizers.vocabulary import UNKNOWN_ID
+from keras_attention.tokenizers.vocabulary import Vocabulary
 
 SOURCE_FILE = "source_vocabulary.txt"
 TARGET_FILE = "target_vocabulary.txt"

@@ -2,8 +2,8 @@
 
 import keras
 
+from keras_attention.checks import check_positive
 from keras_attention.layers.attention_layer import SingleHeadAttention
-from keras_attention.layers.base import check_positive
 from keras_attention.ops import additive_scores
 
 

@@ -8,8 +8,8 @@ E width of a word, H width of the LSTM, V vocabulary.
 import keras
 from keras import ops
 
+from keras_attention.checks import check_positive
 from keras_attention.layers.additive_attention import AdditiveAttention
-from keras_attention.layers.base import check_positive
 from keras_attention.layers.caption_decoder import CaptionDecoder
 from keras_attention.layers.caption_decoder import check_grid
 from keras_attention.layers.recorder import recorder_for

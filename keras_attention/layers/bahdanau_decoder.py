@@ -8,8 +8,8 @@ layer, V vocabulary, n vectors of the encoder's state.
 import keras
 from keras import ops
 
+from keras_attention.checks import check_positive
 from keras_attention.layers.additive_attention import AdditiveAttention
-from keras_attention.layers.base import check_positive
 from keras_attention.layers.sequence_decoder import AttentionSequenceDecoder
 
 

@@ -3,8 +3,8 @@
 import keras
 from keras import ops
 
+from keras_attention.checks import check_choice
 from keras_attention.layers.attention_layer import SingleHeadAttention
-from keras_attention.layers.base import check_choice
 
 
 @keras.saving.register_keras_serializable("keras_attention")

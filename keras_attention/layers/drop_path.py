@@ -3,8 +3,8 @@
 import keras
 from keras import ops
 
+from keras_attention.checks import check_rate
 from keras_attention.layers.base import BaseLayer
-from keras_attention.layers.base import check_rate
 
 
 @keras.saving.register_keras_serializable("keras_attention")

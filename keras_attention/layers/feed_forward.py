@@ -3,10 +3,10 @@
 import keras
 from keras import ops
 
+from keras_attention.checks import check_choice
+from keras_attention.checks import check_positive
+from keras_attention.checks import check_rate
 from keras_attention.layers.base import BaseLayer
-from keras_attention.layers.base import check_choice
-from keras_attention.layers.base import check_positive
-from keras_attention.layers.base import check_rate
 from keras_attention.ops.activations import activate
 from keras_attention.ops.activations import ACTIVATIONS
 

@@ -7,7 +7,7 @@ import difflib
 
 import keras
 
-from keras_attention.layers.base import check_positive
+from keras_attention.checks import check_positive
 from keras_attention.layers.caption_decoder import check_grid
 
 RGB = 3

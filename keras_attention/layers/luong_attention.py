@@ -6,9 +6,9 @@ Letters: B batch, T queries, S keys, U width of the scoring network.
 import keras
 from keras import ops
 
+from keras_attention.checks import check_choice
+from keras_attention.checks import check_positive
 from keras_attention.layers.attention_layer import SingleHeadAttention
-from keras_attention.layers.base import check_choice
-from keras_attention.layers.base import check_positive
 from keras_attention.ops import additive_scores
 from keras_attention.ops import combine_masks
 

@@ -11,14 +11,14 @@ import math
 import keras
 from keras import ops
 
+from keras_attention.backend.projection import join_heads
+from keras_attention.backend.projection import split_columns
+from keras_attention.backend.projection import split_heads
+from keras_attention.checks import check_choice
+from keras_attention.checks import check_positive
 from keras_attention.layers.attention_layer import AttentionLayer
-from keras_attention.layers.base import check_choice
-from keras_attention.layers.base import check_positive
 from keras_attention.ops import attend
 from keras_attention.ops import window_mask
-from keras_attention.ops.projection import join_heads
-from keras_attention.ops.projection import split_columns
-from keras_attention.ops.projection import split_heads
 
 # The largest factor of cosine scores (Liu et al. 2022, arXiv:2111.09883, Section 3.3).
 MAX_COSINE_SCALE = 100.0

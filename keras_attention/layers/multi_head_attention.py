@@ -3,9 +3,9 @@
 import keras
 from keras import ops
 
+from keras_attention.backend.projection import split_heads
 from keras_attention.layers.multi_head import MultiHead
 from keras_attention.ops import combine_masks
-from keras_attention.ops.projection import split_heads
 
 
 @keras.saving.register_keras_serializable("keras_attention")

@@ -3,15 +3,15 @@
 import keras
 from keras import ops
 
+from keras_attention.backend.programs import filled_slots
+from keras_attention.backend.programs import write_slots
+from keras_attention.backend.projection import split_heads
 from keras_attention.layers.base import token_mask
 from keras_attention.layers.multi_head import MultiHead
 from keras_attention.layers.rotary_embedding import RotaryEmbedding
 from keras_attention.ops import causal_mask
 from keras_attention.ops import combine_masks
 from keras_attention.ops import window_mask
-from keras_attention.ops.decoding import filled_slots
-from keras_attention.ops.decoding import write_slots
-from keras_attention.ops.projection import split_heads
 
 
 @keras.saving.register_keras_serializable("keras_attention")

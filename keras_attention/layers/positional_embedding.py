@@ -4,9 +4,9 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_attention.checks import check_choice
+from keras_attention.checks import check_positive
 from keras_attention.layers.base import BaseLayer
-from keras_attention.layers.base import check_choice
-from keras_attention.layers.base import check_positive
 from keras_attention.ops import sinusoidal_positions
 
 

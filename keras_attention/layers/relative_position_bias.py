@@ -7,12 +7,12 @@ bias can serve all blocks of a stack.
 import keras
 from keras import ops
 
+from keras_attention.backend.constants import constant
+from keras_attention.checks import check_positive
 from keras_attention.layers.base import BaseLayer
-from keras_attention.layers.base import check_positive
 from keras_attention.ops import alibi_bias
 from keras_attention.ops import relative_position_buckets
 from keras_attention.ops import relative_position_index
-from keras_attention.ops.positions import constant
 
 
 @keras.saving.register_keras_serializable("keras_attention")

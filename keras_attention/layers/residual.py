@@ -2,9 +2,9 @@
 
 import keras
 
+from keras_attention.checks import check_choice
+from keras_attention.checks import check_rate
 from keras_attention.layers.base import BaseLayer
-from keras_attention.layers.base import check_choice
-from keras_attention.layers.base import check_rate
 from keras_attention.layers.drop_path import DropPath
 from keras_attention.layers.layer_scale import LayerScale
 

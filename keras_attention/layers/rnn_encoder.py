@@ -7,11 +7,11 @@ comes out (H, or 2 H with two directions), L layers.
 import keras
 from keras import ops
 
+from keras_attention.backend.walk import walk
+from keras_attention.checks import check_choice
+from keras_attention.checks import check_positive
+from keras_attention.checks import check_rate
 from keras_attention.layers.base import BaseLayer
-from keras_attention.layers.base import check_choice
-from keras_attention.layers.base import check_positive
-from keras_attention.layers.base import check_rate
-from keras_attention.layers.caption_decoder import walk
 from keras_attention.layers.cho_gru_cell import ChoGRUCell
 
 # Recurrent units, and how many tensors the state of each has.

@@ -3,9 +3,9 @@
 import keras
 from keras import ops
 
+from keras_attention.checks import check_choice
+from keras_attention.checks import check_positive
 from keras_attention.layers.base import BaseLayer
-from keras_attention.layers.base import check_choice
-from keras_attention.layers.base import check_positive
 from keras_attention.ops import apply_rotary
 from keras_attention.ops import rotary_angles
 

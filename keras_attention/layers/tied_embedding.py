@@ -2,7 +2,7 @@
 
 import keras
 
-from keras_attention.ops.projection import project_to_table
+from keras_attention.backend.projection import project_to_table
 
 
 @keras.saving.register_keras_serializable("keras_attention")

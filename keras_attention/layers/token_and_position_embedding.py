@@ -2,8 +2,8 @@
 
 import keras
 
+from keras_attention.checks import check_positive
 from keras_attention.layers.base import BaseLayer
-from keras_attention.layers.base import check_positive
 from keras_attention.layers.positional_embedding import PositionalEmbedding
 from keras_attention.layers.tied_embedding import TiedEmbedding
 

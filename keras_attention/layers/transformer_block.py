@@ -2,10 +2,10 @@
 
 import itertools
 
+from keras_attention.checks import check_choice
+from keras_attention.checks import check_positive
+from keras_attention.checks import check_rate
 from keras_attention.layers.base import BaseLayer
-from keras_attention.layers.base import check_choice
-from keras_attention.layers.base import check_positive
-from keras_attention.layers.base import check_rate
 from keras_attention.layers.base import key_dim_of
 from keras_attention.layers.base import token_mask
 from keras_attention.layers.feed_forward import FeedForward

@@ -3,13 +3,13 @@
 import keras
 from keras import ops
 
+from keras_attention.backend.programs import filled_slots
 from keras_attention.layers.relative_position_bias import AlibiBias
 from keras_attention.layers.relative_position_bias import RelativePositionBias
 from keras_attention.layers.transformer_decoder_block import check_cache
 from keras_attention.layers.transformer_stack import TransformerStack
 from keras_attention.ops import alibi_bias
 from keras_attention.ops import relative_position_buckets
-from keras_attention.ops.decoding import filled_slots
 
 
 @keras.saving.register_keras_serializable("keras_attention")

@@ -1,5 +1,7 @@
 """The equations of attention, as functions on tensors."""
 
+from keras_attention.backend.projection import project as project
+from keras_attention.backend.projection import project_to_table as project_to_table
 from keras_attention.ops.attention import attend as attend
 from keras_attention.ops.attention import use_implementation as use_implementation
 from keras_attention.ops.explicit import additive_scores as additive_scores
@@ -24,5 +26,3 @@ from keras_attention.ops.positions import (
 )
 from keras_attention.ops.positions import rotary_angles as rotary_angles
 from keras_attention.ops.positions import sinusoidal_positions as sinusoidal_positions
-from keras_attention.ops.projection import project as project
-from keras_attention.ops.projection import project_to_table as project_to_table

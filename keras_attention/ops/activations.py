@@ -5,6 +5,8 @@ import math
 import keras
 from keras import ops
 
+from keras_attention.backend.in_place import overwrite
+
 
 def exact_gelu(x):
     """Multiplies each number by the probability that a normal one is less.
@@ -41,14 +43,6 @@ ACTIVATIONS = {
     "silu": ops.silu,
     "tanh": ops.tanh,
 }
-# For PyTorch: what writes over its input.
-OVERWRITING = {
-    "gelu": lambda torch, x: torch.ops.aten.gelu_(x),
-    "gelu_tanh": lambda torch, x: torch.ops.aten.gelu_(x, approximate="tanh"),
-    "relu": lambda torch, x: torch.relu_(x),
-    "silu": lambda torch, x: torch.nn.functional.silu(x, inplace=True),
-    "tanh": lambda torch, x: torch.tanh_(x),
-}
 
 
 def activate(name, x):
@@ -70,9 +64,5 @@ def activate(name, x):
     >>> float(activate("relu", keras.ops.subtract(1.0, 3.0)))
     0.0
     """
-    if keras.backend.backend() == "torch" and name in OVERWRITING:
-        import torch
-
-        if not torch.is_grad_enabled():
-            return OVERWRITING[name](torch, x)
-    return ACTIVATIONS[name](x)
+    overwritten = overwrite(name, x)
+    return ACTIVATIONS[name](x) if overwritten is None else overwritten

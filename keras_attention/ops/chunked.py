@@ -18,18 +18,18 @@ import collections
 import keras
 from keras import ops
 
+from keras_attention.backend.loops import add_at
+from keras_attention.backend.loops import add_slice
+from keras_attention.backend.loops import compiled
+from keras_attention.backend.loops import join_rows
+from keras_attention.backend.loops import make_rows
+from keras_attention.backend.loops import make_sums
+from keras_attention.backend.loops import on_gpu
+from keras_attention.backend.loops import repeat
+from keras_attention.backend.loops import with_gradient
+from keras_attention.backend.loops import write_at
 from keras_attention.ops.dropout import draw_seed
 from keras_attention.ops.explicit import MASKED
-from keras_attention.ops.loops import add_at
-from keras_attention.ops.loops import add_slice
-from keras_attention.ops.loops import compiled
-from keras_attention.ops.loops import join_rows
-from keras_attention.ops.loops import make_rows
-from keras_attention.ops.loops import make_sums
-from keras_attention.ops.loops import on_gpu
-from keras_attention.ops.loops import repeat
-from keras_attention.ops.loops import with_gradient
-from keras_attention.ops.loops import write_at
 from keras_attention.ops.masks import window_sides
 from keras_attention.ops.tiles import cut_out
 from keras_attention.ops.tiles import filled_up

@@ -7,6 +7,10 @@ TensorFlow has none.
 
 import keras
 
+from keras_attention.backend.attention_kernels import jax_attention
+from keras_attention.backend.attention_kernels import torch_attention
+from keras_attention.backend.attention_kernels import torch_attention_in_blocks
+from keras_attention.backend.loops import on_gpu
 from keras_attention.ops.masks import causal_mask
 from keras_attention.ops.masks import combine_masks
 from keras_attention.ops.masks import window_mask
@@ -78,12 +82,8 @@ def is_better(query, key, value, *, mask=None, bias=None, is_causal=False, windo
             return True
         needs_mask = window is not None or (is_causal and mask is not None)
         return not needs_mask or query.shape[1] * key.shape[1] <= LARGEST_MASK
-    if backend != "jax":
-        return False
-    import jax
-
     half = keras.backend.standardize_dtype(query.dtype) in ("float16", "bfloat16")
-    return jax.default_backend() == "gpu" and half
+    return backend == "jax" and half and on_gpu()
 
 
 def fused_attention(
@@ -106,17 +106,17 @@ def fused_attention(
     """
     torch_runs = keras.backend.backend() == "torch"
     if torch_runs and _runs_in_blocks(key, mask, bias, window):
-        return _torch_attention_in_blocks(
-            query, key, value, mask, is_causal, window, scale
-        )
+        left, right = window_sides(window)
+        sides = left, 0 if is_causal else right
+        return torch_attention_in_blocks(query, key, value, mask, sides, scale)
     if window is not None or (is_causal and mask is not None):
         lengths = query.shape[1], key.shape[1]
         causal = causal_mask(*lengths) if is_causal else None
         near = None if window is None else window_mask(*lengths, window=window)
         mask, is_causal = combine_masks(mask, causal, near), False
-    if keras.backend.backend() == "torch":
-        return _torch_attention(query, key, value, mask, bias, is_causal, scale)
-    return _jax_attention(query, key, value, mask, bias, is_causal, scale)
+    if torch_runs:
+        return torch_attention(query, key, value, mask, bias, is_causal, scale)
+    return jax_attention(query, key, value, mask, bias, is_causal, scale)
 
 
 def _runs_in_blocks(key, mask, bias, window):
@@ -126,101 +126,3 @@ def _runs_in_blocks(key, mask, bias, window):
     if mask is not None and mask.shape[2] != 1:  # not the same for all queries
         return False
     return key.shape[1] >= MOST_OF_WINDOW * (sum(window_sides(window)) + 1)
-
-
-def _torch_attention_in_blocks(query, key, value, mask, is_causal, window, scale):
-    """Cuts the queries into blocks that each read the keys their windows hold.
-
-    Blocks are as long as a window, so they read about twice as many keys as a query
-    does: the cost grows with T, not with T x S.
-    """
-    import torch
-
-    left, right = window_sides(window)
-    right = 0 if is_causal else right
-    batch_size, query_length, num_heads, _ = query.shape
-    key_length = key.shape[1]
-    size = -(-(left + right + 1) // 64) * 64
-    count = -(-query_length // size)
-    width = left + size + right  # keys of a block
-    end = count * size + right - key_length  # may be negative, which cuts
-
-    def blocks_of_keys(x):  # (B, S, K, H) to (B count, K, width, H)
-        x = torch.nn.functional.pad(x, (0, 0, 0, 0, left, end))
-        x = x.unfold(1, width, size)  # (B, count, K, H, width)
-        return x.flatten(0, 1).transpose(2, 3)
-
-    def blocks_of_queries(x):  # (B, T, N, H) to (B count, N, size, H)
-        x = torch.nn.functional.pad(x, (0, 0, 0, 0, 0, count * size - query_length))
-        return x.reshape(batch_size * count, size, num_heads, -1).transpose(1, 2)
-
-    device = query.device
-    rows = torch.arange(size, device=device)[:, None]
-    columns = torch.arange(width, device=device)
-    near = (columns >= rows) & (columns <= rows + left + right)  # (size, width)
-    starts = torch.arange(count, device=device)[:, None, None, None] * size - left
-    places = starts + columns  # (count, 1, 1, width), of the keys in the sequence
-    reads = near & (places >= 0) & (places < key_length)  # (count, 1, size, width)
-    if mask is not None:
-        mask = torch.nn.functional.pad(mask, (left, end)).unfold(3, width, size)
-        mask = mask.permute(0, 3, 1, 2, 4)  # (B or 1, count, N or 1, 1, width)
-        reads = (mask & reads).flatten(0, 1)
-    reads = reads.repeat(batch_size * count // reads.shape[0], 1, 1, 1)
-    output = torch.nn.functional.scaled_dot_product_attention(
-        blocks_of_queries(query),
-        blocks_of_keys(key),
-        blocks_of_keys(value),
-        attn_mask=reads,
-        scale=scale,
-        enable_gqa=num_heads != key.shape[2],
-    )
-    if device.type != "cpu":
-        # Some kernels for GPUs average the values where nothing may be read.
-        output = torch.where(reads.any(-1, keepdim=True), output, 0.0)
-    output = output.transpose(1, 2).reshape(batch_size, count * size, num_heads, -1)
-    return output[:, :query_length]
-
-
-def _torch_attention(query, key, value, mask, bias, is_causal, scale):
-    import torch
-
-    mask_or_bias = mask
-    if bias is not None:
-        # The kernel takes one of the two, and adds float32 to half precision.
-        if is_causal:
-            size = (query.shape[1], key.shape[1])
-            mask = torch.ones(size, dtype=torch.bool, device=query.device).tril()
-            is_causal = False
-        mask_or_bias = bias.to(torch.float32)[(None,) * (4 - bias.ndim)]  # four axes
-        if mask is not None:
-            mask_or_bias = torch.where(mask, mask_or_bias, -torch.inf)
-    output = torch.nn.functional.scaled_dot_product_attention(
-        query.transpose(1, 2),
-        key.transpose(1, 2),
-        value.transpose(1, 2),
-        attn_mask=mask_or_bias,
-        is_causal=is_causal,
-        scale=scale,
-        enable_gqa=query.shape[2] != key.shape[2],
-    ).transpose(1, 2)
-    if mask is not None and query.device.type != "cpu":
-        # Some kernels for GPUs average the values where nothing may be read.
-        reads = mask.any(-1, keepdim=True).transpose(1, 2)  # (B, T, N, 1)
-        output = torch.where(reads, output, 0.0)
-    return output
-
-
-def _jax_attention(query, key, value, mask, bias, is_causal, scale):
-    import jax
-    import jax.numpy as jnp
-
-    if bias is not None:
-        bias = bias[(None,) * (4 - bias.ndim)]  # four axes
-    output = jax.nn.dot_product_attention(
-        query, key, value, bias, mask, is_causal=is_causal, scale=scale
-    )
-    if mask is not None:
-        # The kernel averages the values where nothing may be read.
-        reads = jnp.swapaxes(mask.any(-1, keepdims=True), 1, 2)  # (B, T, N, 1)
-        output = jnp.where(reads, output, jnp.zeros((), output.dtype))
-    return output

@@ -17,6 +17,9 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_attention.backend.constants import compiled_by_torch
+from keras_attention.backend.constants import constant
+
 
 def sinusoidal_positions(length, hidden_dim, *, layout="interleaved", base=10000.0):
     """Encodes each position by sines and cosines of different wavelengths.
@@ -287,7 +290,7 @@ def _frequencies(dim, base, scaling):
 
 def _waves(length, dim, base, scaling=1.0):
     """Computes cosine and sine of every position times every frequency."""
-    if isinstance(length, int) and not _compiled_by_torch():
+    if isinstance(length, int) and not compiled_by_torch():
         return tuple(constant(wave) for wave in _table(length, dim, base, scaling))
     frequencies = _frequencies(dim, base, scaling)
     if isinstance(length, (int, np.integer)):
@@ -310,27 +313,6 @@ def _table(length, dim, base, scaling):
     """Cosine and sine for the positions from 0, once for all layers and steps."""
     angles = np.arange(length)[:, None] * _frequencies(dim, base, scaling)
     return np.cos(angles).astype("float32"), np.sin(angles).astype("float32")
-
-
-def _compiled_by_torch():
-    """Whether torch.compile looks at what runs: it would not look into a cache."""
-    if keras.backend.backend() != "torch":
-        return False
-    import torch
-
-    return torch.compiler.is_compiling()
-
-
-def constant(array):
-    """Turns a NumPy array into a tensor, also where torch.compile traces NumPy.
-
-    There the array is a tensor already, and Keras would ask it for its NumPy dtype.
-    """
-    if keras.backend.backend() == "torch":
-        import torch
-
-        array = torch.as_tensor(array)
-    return ops.convert_to_tensor(array)
 
 
 def _relative_positions(query_length, key_length, offset):

@@ -8,9 +8,9 @@ import functools
 import keras
 from keras import ops
 
+from keras_attention.backend.loops import repeat
 from keras_attention.ops.dropout import keep_factors
 from keras_attention.ops.explicit import MASKED
-from keras_attention.ops.loops import repeat
 
 # Where the running maximum of a row begins: above MASKED, whose exponential is then
 # zero, and below every score.

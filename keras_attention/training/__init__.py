@@ -2,8 +2,6 @@
 
 from keras_attention.training.bleu import bleu as bleu
 from keras_attention.training.chrf import chrf as chrf
-from keras_attention.training.corruption import mask_tokens as mask_tokens
-from keras_attention.training.epoch_dataset import FollowEpochs as FollowEpochs
 from keras_attention.training.error_rates import edit_distances as edit_distances
 from keras_attention.training.error_rates import (
     nearest_references as nearest_references,
@@ -12,18 +10,12 @@ from keras_attention.training.error_rates import (
     sequence_error_rate as sequence_error_rate,
 )
 from keras_attention.training.error_rates import token_error_rate as token_error_rate
-from keras_attention.training.language_model_dataset import (
-    LanguageModelDataset as LanguageModelDataset,
-)
 from keras_attention.training.layer_decay import layer_decay as layer_decay
 from keras_attention.training.layer_decay import LayerDecay as LayerDecay
 from keras_attention.training.lora import add_lora as add_lora
 from keras_attention.training.lora import load_lora as load_lora
 from keras_attention.training.lora import merge_lora as merge_lora
 from keras_attention.training.lora import save_lora as save_lora
-from keras_attention.training.masked_language_model_dataset import (
-    MaskedLanguageModelDataset as MaskedLanguageModelDataset,
-)
 from keras_attention.training.schedules import InverseSquareRoot as InverseSquareRoot
 from keras_attention.training.text_scores import TextScores as TextScores
 from keras_attention.training.time_budget import TimeBudget as TimeBudget

@@ -1,6 +1,6 @@
 """BLEU, the share of short runs of words that two texts have in common."""
 
-from keras_attention.preprocessing.files import import_package
+from keras_attention.files import import_package
 
 
 def bleu(captions, references, tokenize="none"):

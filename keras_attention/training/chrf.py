@@ -1,6 +1,6 @@
 """chrF, the share of short runs of characters that two texts have in common."""
 
-from keras_attention.preprocessing.files import import_package
+from keras_attention.files import import_package
 from keras_attention.training.bleu import reference_streams
 
 

@@ -14,11 +14,11 @@ from keras_attention.checkpoints.tensors import open_safetensors
 from keras_attention.checkpoints.weights import listed
 from keras_attention.checkpoints.weights import named_layers
 from keras_attention.checkpoints.weights import named_weights
+from keras_attention.checks import check_choice
+from keras_attention.files import import_package
+from keras_attention.files import replace_file
 from keras_attention.layers.base import BaseLayer
-from keras_attention.layers.base import check_choice
 from keras_attention.layers.low_rank_adapter import LowRankAdapter
-from keras_attention.preprocessing.files import import_package
-from keras_attention.preprocessing.files import replace_file
 
 TARGETS = ("query", "key", "value", "output", "mlp")
 METADATA = "lora"

@@ -11,9 +11,9 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_attention.backend.gradients import gradient
 from keras_attention.layers.recorder import active
 from keras_attention.layers.recorder import Recorder
-from keras_attention.ops.gradients import gradient
 from keras_attention.visualization.maps import attention_maps
 from keras_attention.visualization.maps import AttentionMaps
 from keras_attention.visualization.maps import run

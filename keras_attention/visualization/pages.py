@@ -2,7 +2,7 @@
 
 import html
 
-from keras_attention.preprocessing.files import replace_file
+from keras_attention.files import replace_file
 from keras_attention.visualization.view import writable
 
 STYLE = (

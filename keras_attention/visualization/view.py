@@ -11,8 +11,8 @@ import zlib
 import keras
 import numpy as np
 
-from keras_attention.preprocessing.files import import_package
-from keras_attention.preprocessing.files import replace_file
+from keras_attention.files import import_package
+from keras_attention.files import replace_file
 
 # From nothing to the largest value, for values above zero and below it. Nothing is the
 # colour of the paper, so that an empty row looks empty.

@@ -9,7 +9,7 @@ import textwrap
 
 import numpy as np
 
-from keras_attention.preprocessing.vocabulary import split_words
+from keras_attention.tokenizers.vocabulary import split_words
 from keras_attention.visualization.pictures import check_picture
 from keras_attention.visualization.pictures import embed_png
 from keras_attention.visualization.pictures import enlarge
@@ -41,7 +41,7 @@ def show_words(image, words, weights):
 
     Args:
         image: `(height, width, 3)`, whole numbers from 0 to 255 or floats from 0 to 1.
-        words: T strings, or one that is split as `preprocessing.Vocabulary` does.
+        words: T strings, or one that is split as `tokenizers.Vocabulary` does.
         weights: `(T, H, W)`, for each word the weight of each cell of the grid.
 
     Returns:
@@ -80,7 +80,7 @@ def show_captions(images, captions, weights, truths=None, note=None):
     Args:
         images: B pictures `(height, width, 3)`, whole numbers from 0 to 255 or floats
             from 0 to 1.
-        captions: B captions: strings that are split as `preprocessing.Vocabulary`
+        captions: B captions: strings that are split as `tokenizers.Vocabulary`
             does, or lists of words.
         weights: `(B, T, H, W)` with T at least the number of words of the longest
             caption, what follows a caption's words being ignored; or a list of B arrays

@@ -252,7 +252,7 @@ def test_one_step_of_training_moves_every_weight():
 
 @pytest.mark.once
 def test_every_argument_survives_a_keras_file(tmp_path):
-    from keras_attention.preprocessing.tokenizer_files import word_piece_tokenizer
+    from keras_attention.tokenizers.tokenizer_files import word_piece_tokenizer
 
     arguments = {
         **SMALL,

@@ -15,7 +15,7 @@ from helpers import to_numpy
 from keras_attention.applications import from_preset
 from keras_attention.applications import RNNCaptioner
 from keras_attention.applications import ShowAttendTell
-from keras_attention.preprocessing import Vocabulary
+from keras_attention.tokenizers import Vocabulary
 from keras_attention.training import SequenceAccuracy
 from keras_attention.training import TokenCrossentropy
 

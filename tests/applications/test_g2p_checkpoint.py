@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from keras_attention.applications import RNNSeq2Seq
-from keras_attention.preprocessing import Vocabulary
+from keras_attention.tokenizers import Vocabulary
 
 VOWELS = "AA AE AH AO AW AY EH ER EY IH IY OW OY UH UW".split()
 CONSONANTS = "B CH D DH F G HH JH K L M N NG P R S SH T TH V W Y Z ZH".split()

@@ -331,7 +331,7 @@ def test_one_step_of_training_moves_every_weight():
 def test_every_argument_survives_a_keras_file(tmp_path):
     import keras
 
-    from keras_attention.preprocessing.tokenizer_files import byte_pair_tokenizer
+    from keras_attention.tokenizers.tokenizer_files import byte_pair_tokenizer
 
     tokenizer = byte_pair_tokenizer({"a": 0, "b": 1, "ab": 2}, [("a", "b")])
     arguments = {

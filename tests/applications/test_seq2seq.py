@@ -15,7 +15,7 @@ from helpers import to_numpy
 from keras_attention.applications import AttentionSeq2Seq
 from keras_attention.applications import from_preset
 from keras_attention.applications import RNNSeq2Seq
-from keras_attention.preprocessing import Vocabulary
+from keras_attention.tokenizers import Vocabulary
 from keras_attention.training import TokenCrossentropy
 
 LETTERS = Vocabulary(list("abcd"), split="characters")

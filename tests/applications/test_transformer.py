@@ -10,7 +10,7 @@ import pytest
 from helpers import to_numpy
 from keras_attention.applications import from_preset
 from keras_attention.applications import Transformer
-from keras_attention.preprocessing import Vocabulary
+from keras_attention.tokenizers import Vocabulary
 from keras_attention.training import TokenCrossentropy
 from keras_attention.visualization import attention_maps
 from keras_attention.visualization import show_heads

@@ -14,7 +14,7 @@ import pytest
 from helpers import to_numpy
 from keras_attention.applications import from_preset
 from keras_attention.applications import Transformer
-from keras_attention.preprocessing import MarianTokenizer
+from keras_attention.tokenizers import MarianTokenizer
 from keras_attention.visualization import attention_maps
 
 torch = pytest.importorskip("torch")

@@ -6,6 +6,7 @@ import pytest
 from keras import ops
 
 from helpers import to_numpy
+from keras_attention.backend.programs import Program
 from keras_attention.layers import AlibiBias
 from keras_attention.layers import MultiHeadAttention
 from keras_attention.layers import MultiHeadSelfAttention
@@ -13,7 +14,6 @@ from keras_attention.layers import RelativePositionBias
 from keras_attention.layers import RotaryEmbedding
 from keras_attention.layers import TransformerDecoder
 from keras_attention.layers import TransformerDecoderBlock
-from keras_attention.ops.decoding import Program
 
 B, T, S, D, E = 2, 7, 5, 16, 12
 MASK = np.array([[1, 1, 1, 1, 1], [1, 1, 0, 0, 0]], bool)

@@ -8,13 +8,13 @@ from keras import ops
 
 from helpers import BACKEND
 from helpers import to_numpy
+from keras_attention.backend.programs import Program
 from keras_attention.generation import BeamSearch
 from keras_attention.generation import RandomSampler
 from keras_attention.layers import AlibiBias
 from keras_attention.layers import MultiHeadSelfAttention
 from keras_attention.layers import RotaryEmbedding
 from keras_attention.layers import TransformerDecoderBlock
-from keras_attention.ops.decoding import Program
 from language_models import Letters
 from language_models import SIZE
 from language_models import TinyGPT

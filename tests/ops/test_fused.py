@@ -270,10 +270,10 @@ def test_a_window_is_read_in_blocks(
 ):
     """Blocks of 64 or 128 queries, fewer and more than there are keys, 321."""
     blocks = []
-    run = fused._torch_attention_in_blocks
+    run = fused.torch_attention_in_blocks
     monkeypatch.setattr(
         fused,
-        "_torch_attention_in_blocks",
+        "torch_attention_in_blocks",
         lambda *arguments: blocks.append(arguments) or run(*arguments),
     )
     query = rng.normal(size=(2, query_length, 4, 3)).astype("float32")

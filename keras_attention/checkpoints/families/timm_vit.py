@@ -13,9 +13,9 @@ from keras_attention.checkpoints.families.vit import OURS
 from keras_attention.checkpoints.families.vit import stretch_positions
 from keras_attention.checkpoints.family import Family
 from keras_attention.checkpoints.family import Field
-from keras_attention.preprocessing.image_processor import ImageProcessor
-from keras_attention.preprocessing.image_processor import resampling_weights
-from keras_attention.preprocessing.image_processor_files import write_timm_processor
+from keras_attention.images.image_processor import ImageProcessor
+from keras_attention.images.image_processor import resampling_weights
+from keras_attention.images.image_processor_files import write_timm_processor
 
 BLOCK = "blocks.{i}."
 # `vit_base_patch16_224.augreg_in21k`: the size, the size of a patch, what is special,

@@ -1,0 +1,72 @@
+"""Checks of arguments, which name the argument, what came and what was expected."""
+
+
+def check_positive(**sizes):
+    """Refuses a size that is not a positive integer.
+
+    Args:
+        **sizes: Sizes by the name of their argument.
+
+    Raises:
+        ValueError: A size is not a positive integer.
+
+    Example:
+
+    >>> check_positive(num_heads=0)
+    Traceback (most recent call last):
+        ...
+    ValueError: `num_heads` must be a positive integer. Received: num_heads=0
+    """
+    for name, size in sizes.items():
+        if isinstance(size, bool) or not isinstance(size, int) or size < 1:
+            raise ValueError(
+                f"`{name}` must be a positive integer. Received: {name}={size!r}"
+            )
+
+
+def check_rate(**rates):
+    """Refuses a rate outside of 0 to 1.
+
+    Args:
+        **rates: Rates by the name of their argument.
+
+    Raises:
+        ValueError: A rate is not a number from 0 to below 1.
+
+    Example:
+
+    >>> check_rate(dropout=1.5)
+    Traceback (most recent call last):
+        ...
+    ValueError: `dropout` must be at least 0 and less than 1. Received: dropout=1.5
+    """
+    for name, rate in rates.items():
+        if not isinstance(rate, (int, float)) or not 0 <= rate < 1:
+            raise ValueError(
+                f"`{name}` must be at least 0 and less than 1. "
+                f"Received: {name}={rate!r}"
+            )
+
+
+def check_choice(choices, **values):
+    """Refuses a value that is none of the choices.
+
+    Args:
+        choices: The values allowed.
+        **values: Values by the name of their argument.
+
+    Raises:
+        ValueError: A value is not among the choices.
+
+    Example:
+
+    >>> check_choice(("pre", "post"), norm_order="middle")
+    Traceback (most recent call last):
+        ...
+    ValueError: `norm_order` must be one of ('pre', 'post'). Received: 'middle'
+    """
+    for name, value in values.items():
+        if value not in choices:
+            raise ValueError(
+                f"`{name}` must be one of {tuple(choices)}. Received: {value!r}"
+            )

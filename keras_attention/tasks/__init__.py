@@ -1,0 +1,1 @@
+"""What models learn from and answer with: strings, pictures and labels in `fit`."""

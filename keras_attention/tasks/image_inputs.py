@@ -1,0 +1,74 @@
+"""Models that read pictures: from files of any size to arrays.
+
+Letters for axes: n pictures, B of them in a batch.
+"""
+
+import os
+
+import keras
+import numpy as np
+
+from keras_attention.images.images import is_pillow
+from keras_attention.tasks.raw_inputs import RawInputs
+from keras_attention.tasks.raw_inputs import read_strings
+
+
+class ImageInputs(RawInputs):
+    """Lets `fit`, `evaluate` and `predict` take pictures.
+
+    Abstract: put it before `Application` among the bases of a class, and after
+    `super().__init__(inputs, outputs)` set `image_processor`, an `ImageProcessor`.
+
+    Pictures are a list of paths, Pillow images, or arrays `(height, width, channels)`,
+    each of its own size; or an array of integers `(n, height, width, channels)`. Arrays
+    of floats `(n, height, width, channels)` are prepared inputs.
+    """
+
+    def read_raw(self, x):
+        """The pictures in what `fit` received.
+
+        Args:
+            x: Pictures, or prepared inputs.
+
+        Returns:
+            List of n pictures, or `None` for prepared inputs.
+
+        Raises:
+            ValueError: There is one picture, not a list, or the model reads no RGB.
+        """
+        x = read_strings(x)
+        if isinstance(x, str | os.PathLike) or is_pillow(x):
+            raise ValueError(
+                f"Pictures must be a list. Received one: {x!r}. Put it in a list."
+            )
+        is_array = len(getattr(x, "shape", ())) == 4 and "int" in str(x.dtype)
+        is_list = isinstance(x, list | tuple)
+        if not is_array and not (is_list and (not x or any(map(_is_picture, x)))):
+            return None
+        channels = self.inputs[0].shape[-1]
+        if channels != 3:
+            raise ValueError(
+                f"{type(self).__name__} reads pictures of {channels} channels, but "
+                "files and levels become RGB. Build it with 3, or pass floats "
+                f"(n, height, width, {channels})."
+            )
+        if is_array and not isinstance(x, np.ndarray):
+            x = keras.ops.convert_to_numpy(x)
+        return list(x)
+
+    def prepare(self, examples, length=None):
+        """The inputs of the model for a batch.
+
+        Args:
+            examples: List of B pictures.
+            length: Not used.
+
+        Returns:
+            float32 array `(B, height, width, 3)`.
+        """
+        return self.image_processor.load(examples)
+
+
+def _is_picture(example):
+    is_file = isinstance(example, str | bytes | os.PathLike) or is_pillow(example)
+    return is_file or len(getattr(example, "shape", ())) == 3

@@ -1,0 +1,353 @@
+"""Models that are trained on what people have: texts, pictures, names of files.
+
+Letters for axes: n examples, B of them in a batch.
+"""
+
+import inspect
+import itertools
+import types
+
+import keras
+import numpy as np
+
+from keras_attention.backend.streams import to_tensorflow_dataset
+from keras_attention.tasks.raw_dataset import RawDataset
+from keras_attention.tasks.raw_dataset import RawStream
+from keras_attention.tokenizers.vocabulary import read_strings
+from keras_attention.tokenizers.vocabulary import shorten
+
+SHORTEST = 8  # a padded sequence; shorter ones are hardly faster
+
+
+class RawInputs:
+    """Lets `fit`, `evaluate` and `predict` take raw inputs, besides prepared ones.
+
+    Abstract: put it before `Application` among the bases of a class, and define
+
+    - `read_raw(x)`: the list of examples in `x`, or `None` where `x` is prepared;
+    - `prepare(examples, length)`: the inputs of the model for B examples;
+    - `raw_lengths(examples)`, for examples that differ in length.
+
+    Raw inputs are what `read_raw` accepts, or a `tf.data.Dataset`, a torch
+    `DataLoader` or a generator of batches of it. A batch is prepared when it is needed.
+    Examples of similar length are put together and padded to few lengths (8, 12, 16,
+    24, 32, 48 and so on), so that little is computed for padding and JAX and TensorFlow
+    compile seldom. With an attribute `max_length` nothing is padded beyond it.
+
+    Labels may be names, where the model has `class_names`.
+    """
+
+    def read_raw(self, x):
+        """The examples in raw inputs.
+
+        Args:
+            x: What `fit`, `evaluate` or `predict` received, or a batch of it.
+
+        Returns:
+            List of n examples, or `None` where `x` is prepared.
+
+        Raises:
+            ValueError: An example cannot be used.
+        """
+        raise NotImplementedError
+
+    def prepare(self, examples, length=None):
+        """The inputs of the model for a batch.
+
+        Args:
+            examples: List of B examples.
+            length: What they are padded to, if they have lengths.
+
+        Returns:
+            What the model takes, of NumPy arrays.
+        """
+        raise NotImplementedError
+
+    def raw_lengths(self, examples):
+        """The lengths that examples have once they are prepared.
+
+        Args:
+            examples: List of n examples.
+
+        Returns:
+            Integers `(n,)`, or `None` where all become equally large.
+        """
+        return None
+
+    def read_labels(self, labels, examples):
+        """Labels as numbers.
+
+        Args:
+            labels: What `fit` or `evaluate` received for `y`.
+            examples: List of n examples.
+
+        Returns:
+            Array with n rows, a dict of such arrays, or a list of n arrays.
+
+        Raises:
+            ValueError: A name or a number is no class.
+        """
+        if isinstance(labels, dict):
+            return {name: np.asarray(part) for name, part in labels.items()}
+        shape = self.output_shape
+        is_classifier = isinstance(shape, tuple) and len(shape) == 2
+        num_classes = shape[-1] if is_classifier else None
+        return class_ids(labels, getattr(self, "class_names", None), num_classes)
+
+    def prepare_labels(self, labels, examples, length=None):
+        """The targets of a batch.
+
+        Args:
+            labels: The rows of the batch of what `read_labels` returned.
+            examples: List of B examples.
+            length: As in `prepare`.
+
+        Returns:
+            The targets, and their weights or `None`.
+        """
+        return labels, None
+
+    def check_labels_given(self):
+        """Refuses raw inputs without labels, where a model needs them.
+
+        Raises:
+            ValueError: What to do instead.
+        """
+
+    # What Keras has.
+
+    def fit(self, x=None, y=None, *args, **kwargs):
+        """Trains, as Keras does; inputs and labels may be raw."""
+        call = _arguments(super().fit, x, y, *args, **kwargs)
+        shuffle, batch_size = call.get("shuffle", True), call.get("batch_size")
+        validation_size = call.get("validation_batch_size") or batch_size
+        validation = call.get("validation_data")
+        data = self._open(call, batch_size, shuffle, sort=shuffle)
+        if validation is not None:
+            x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(validation)
+            parts = {"x": x, "y": y, "sample_weight": sample_weight}
+            if self._open(parts, validation_size) is not None:
+                call["validation_data"] = parts["x"]
+        elif isinstance(data, RawDataset) and call.get("validation_split"):
+            split = call.pop("validation_split")
+            call["x"], call["validation_data"] = data.split(split, validation_size)
+        if data is not None:
+            call["validation_batch_size"] = validation_size
+            call["shuffle"] = shuffle and isinstance(data, RawDataset)
+            if call.get("class_weight") is not None:
+                call["class_weight"] = self._weights_by_number(call["class_weight"])
+        return super().fit(**call)
+
+    def evaluate(self, x=None, y=None, *args, **kwargs):
+        """Evaluates, as Keras does; inputs and labels may be raw."""
+        call = _arguments(super().evaluate, x, y, *args, **kwargs)
+        self._open(call, call.get("batch_size"), sort=call.get("steps") is None)
+        return super().evaluate(**call)
+
+    def predict(self, x, *args, **kwargs):
+        """Predicts, as Keras does; inputs may be raw.
+
+        The outputs are in the order of the inputs. Where each token has one, they are
+        padded to the longest example.
+        """
+        call = _arguments(super().predict, x, *args, **kwargs)
+        of_tokens = [None in tensor.shape[1:2] for tensor in self.outputs]
+        sort = call.get("steps") is None and not any(of_tokens)
+        data = self._open(call, call.get("batch_size"), sort=sort)
+        outputs = super().predict(**call)
+        if not isinstance(data, RawDataset):
+            return outputs
+        if sort:
+            places = np.argsort(np.concatenate(data.batches))
+            return keras.tree.map_structure(lambda output: output[places], outputs)
+        parts = zip(keras.tree.flatten(outputs), of_tokens, strict=True)
+        parts = [part[:, : data.longest] if cut else part for part, cut in parts]
+        return keras.tree.pack_sequence_as(outputs, parts)
+
+    def train_on_batch(self, x, y=None, sample_weight=None, **kwargs):
+        """Trains on one batch, as Keras does; inputs and labels may be raw."""
+        if kwargs.get("class_weight") is not None:
+            kwargs["class_weight"] = self._weights_by_number(kwargs["class_weight"])
+        batch = self._prepare_batch(x, y, sample_weight)
+        return super().train_on_batch(*batch, **kwargs)
+
+    def test_on_batch(self, x, y=None, sample_weight=None, **kwargs):
+        """Evaluates one batch, as Keras does; inputs and labels may be raw."""
+        batch = self._prepare_batch(x, y, sample_weight)
+        return super().test_on_batch(*batch, **kwargs)
+
+    def predict_on_batch(self, x):
+        """Predicts one batch, as Keras does; inputs may be raw."""
+        return super().predict_on_batch(self._prepare_batch(x)[0])
+
+    def _open(self, call, batch_size, shuffle=False, sort=True):
+        """Puts what Keras takes for raw inputs into the arguments of a call.
+
+        It returns this data set, or `None` where the inputs are prepared.
+        """
+        x, y, weights = (call.get(name) for name in ("x", "y", "sample_weight"))
+        examples = self._read_examples(x)
+        if examples is not None:
+            if y is None and "y" in call:  # `predict` asks for none
+                self.check_labels_given()
+            targets = self._read_targets(examples, y, weights)
+            data = RawDataset(self, examples, *targets, batch_size, shuffle, sort)
+        elif y is None:
+            data = self._open_stream(call)
+        else:
+            data = None
+        if data is not None:
+            call["x"] = data
+            for name in ("y", "sample_weight", "batch_size"):
+                call.pop(name, None)
+        return data
+
+    def _open_stream(self, call):
+        x = call.get("x")
+        is_stream = hasattr(x, "__iter__") and not hasattr(x, "__array__")
+        if not is_stream or isinstance(x, dict | list | tuple | keras.utils.PyDataset):
+            return None
+        begin = getattr(x, "as_numpy_iterator", x.__iter__)
+        first = next(iter(begin()), None)
+        if isinstance(x, types.GeneratorType) and first is not None:
+            # What was taken out to look at it comes first again.
+            call["x"] = (batch for batch in itertools.chain([first], x))
+            begin = call["x"].__iter__
+        if first is None or self.read_raw(_parts_of(first)[0]) is None:
+            return None
+
+        def prepared(batch):
+            parts = self._prepare_batch(*_parts_of(batch))
+            return tuple(part for part in parts if part is not None)
+
+        def iterate():
+            return (prepared(batch) for batch in begin())
+
+        try:
+            count = len(x)
+        except TypeError:  # nobody knows
+            count = None
+        if hasattr(x, "element_spec") or keras.backend.backend() == "tensorflow":
+            examples = self.read_raw(_parts_of(first)[0])
+            same_size = self.raw_lengths(examples) is None
+            return to_tensorflow_dataset(iterate, prepared(first), count, same_size)
+        return iterate() if count is None else RawStream(iterate, count)
+
+    def _read_examples(self, x):
+        is_ready = x is None or isinstance(x, keras.utils.PyDataset)
+        examples = None if is_ready else self.read_raw(x)
+        if examples is not None and not len(examples):
+            raise ValueError(
+                "At least one example is needed. Received none. Pass a list that is "
+                "not empty."
+            )
+        return examples
+
+    def _read_targets(self, examples, labels, weights):
+        """Labels as numbers, and weights, one for each example."""
+        if labels is not None:
+            labels = self.read_labels(read_strings(labels), examples)
+        if weights is not None:
+            weights = np.asarray(weights)
+        parts = labels if isinstance(labels, dict) else {"y": labels}
+        for name, part in {**parts, "sample_weight": weights}.items():
+            if part is not None and len(part) != len(examples):
+                raise ValueError(
+                    f"`{name}` must hold one entry for each example. Received: "
+                    f"{len(examples)} examples and {len(part)} entries."
+                )
+        return labels, weights
+
+    def _prepare_batch(self, x, labels=None, weights=None):
+        """Inputs, targets and weights, of which the last two may be `None`."""
+        examples = self._read_examples(x)
+        if examples is None:
+            return x, labels, weights
+        labels, weights = self._read_targets(examples, labels, weights)
+        lengths = self.raw_lengths(examples)
+        length = None if lengths is None else self._padded_length(max(lengths))
+        return self._prepare_rows(examples, labels, weights, length)
+
+    def _prepare_rows(self, examples, labels, weights, length):
+        inputs = self.prepare(examples, length)
+        if labels is None:
+            return inputs, None, weights
+        targets, own_weights = self.prepare_labels(labels, examples, length)
+        if own_weights is not None and weights is not None:
+            missing = (1,) * (own_weights.ndim - weights.ndim)
+            weights = own_weights * weights.reshape(*weights.shape, *missing)
+        return inputs, targets, own_weights if weights is None else weights
+
+    def _padded_length(self, length):
+        """The next of 8, 12, 16, 24, 32, ..., or the most that the model takes."""
+        power = max(SHORTEST, 1 << (int(length) - 1).bit_length())
+        padded = (
+            power * 3 // 4 if SHORTEST < power and length <= power * 3 // 4 else power
+        )
+        return min(padded, getattr(self, "max_length", None) or padded)
+
+    def _weights_by_number(self, class_weight):
+        """Weights of classes by number, where they are by name."""
+        names = getattr(self, "class_names", None) or ()
+        numbers = {name: number for number, name in enumerate(names)}
+        return {numbers.get(key, key): value for key, value in class_weight.items()}
+
+
+def class_ids(labels, class_names=None, num_classes=None):
+    """The numbers of classes.
+
+    Args:
+        labels: Names, or numbers, which stay as they are.
+        class_names: The names in the order of the classes, or `None`.
+        num_classes: How many there are, where integers `(n,)` are classes.
+
+    Returns:
+        Array with n rows.
+
+    Raises:
+        ValueError: A name or a number is no class.
+
+    Example:
+
+    >>> class_ids(["dog", "cat"], ["cat", "dog"]).tolist()
+    [1, 0]
+    """
+    labels = labels if isinstance(labels, list) else np.asarray(labels)
+    if any(isinstance(label, str) for label in labels):
+        if class_names is None:
+            raise ValueError(
+                f"The labels are names, such as {labels[0]!r}, but the model has none. "
+                "Build it with `class_names`, or pass numbers."
+            )
+        numbers = {name: number for number, name in enumerate(class_names)}
+        unknown = [i for i, label in enumerate(labels) if label not in numbers]
+        if unknown:
+            raise ValueError(
+                f"Each label must be one of {shorten(list(class_names))}. Received "
+                f"{labels[unknown[0]]!r} at position {unknown[0]}."
+            )
+        return np.array([numbers[label] for label in labels], "int32")
+    labels = np.asarray(labels)
+    is_class = labels.ndim == 1 and labels.dtype.kind in "iu" and labels.size > 0
+    if is_class and num_classes is not None and num_classes > 1:
+        wrong = np.flatnonzero((labels < 0) | (labels >= num_classes))
+        if wrong.size:
+            raise ValueError(
+                f"The labels must be from 0 to {num_classes - 1}, as the model has "
+                f"{num_classes} classes. Received {labels[wrong[0]]} at position "
+                f"{wrong[0]}. Build the model with `num_classes`."
+            )
+    return labels
+
+
+def _arguments(function, *args, **kwargs):
+    """The arguments of a call by name, however they were passed."""
+    found = inspect.signature(function).bind(*args, **kwargs).arguments
+    others = found.pop("kwargs", {})
+    return {**found, **others}
+
+
+def _parts_of(batch):
+    """What a batch of a stream may be: inputs, or with targets and weights."""
+    is_list = isinstance(batch, list) and isinstance(batch[0], dict | list | tuple)
+    return tuple(batch) if isinstance(batch, tuple) or is_list else (batch,)

@@ -1,0 +1,17 @@
+"""Text in and out: from strings to token ids and back."""
+
+from keras_attention.tokenizers.marian_tokenizer import (
+    MarianTokenizer as MarianTokenizer,
+)
+from keras_attention.tokenizers.published_tokenizer import (
+    PublishedTokenizer as PublishedTokenizer,
+)
+from keras_attention.tokenizers.subwords import SubwordTokenizer as SubwordTokenizer
+from keras_attention.tokenizers.tokenizer_training import (
+    train_byte_pairs as train_byte_pairs,
+)
+from keras_attention.tokenizers.tokenizer_training import (
+    train_word_pieces as train_word_pieces,
+)
+from keras_attention.tokenizers.vocabulary import split_words as split_words
+from keras_attention.tokenizers.vocabulary import Vocabulary as Vocabulary

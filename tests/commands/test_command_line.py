@@ -1,0 +1,238 @@
+"""`python -m keras_attention`, as a user runs it."""
+
+import base64
+import io
+import json
+import os
+import re
+import subprocess
+import sys
+import types
+
+import numpy as np
+import PIL.Image
+import pytest
+
+import keras_attention
+from keras_attention import __main__ as command_line
+
+
+def run(*arguments, cwd):
+    """Runs the program in a new process; its last line on stderr is what it says."""
+    return subprocess.run(
+        [sys.executable, "-P", "-m", "keras_attention", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        cwd=cwd,
+        env=dict(os.environ),
+        timeout=300,
+    )
+
+
+def refusal(capsys, *arguments):
+    """What the program says on stderr when it refuses."""
+    with pytest.raises(SystemExit) as stop:
+        command_line.main([str(argument) for argument in arguments])
+    assert stop.value.code == 2
+    written = capsys.readouterr()
+    assert written.out == ""
+    assert written.err.startswith("python -m keras_attention")
+    assert written.err.count("\n") == 1
+    return written.err
+
+
+def embedded_pictures(page):
+    """The PNG files in a page."""
+    data = json.loads(re.search('id="data">(.*)</script>', page.read_text())[1])
+    texts = [item["image"].partition(",")[2] for item in data["items"]]
+    return [base64.b64decode(text) for text in texts]
+
+
+@pytest.fixture(scope="module")
+def model_folder(tmp_path_factory):
+    """A captioner that has learnt nothing, and always writes three words."""
+    folder = tmp_path_factory.mktemp("model")
+    model = keras_attention.applications.ShowAttendTell(
+        vocabulary=["cat", "dog"],
+        image_size=(16, 24),
+        encoder_filters=(4, 4),
+        hidden_dim=8,
+        word_dim=4,
+        max_length=3,
+    )
+    (bias,) = (w for w in model.weights if w.path == "decoder/word_output/bias")
+    bias.assign([0, 0, -100, 0, 0, 0])  # the end is the least of all
+    model.save_to_preset(folder)
+    return folder
+
+
+@pytest.fixture
+def picture(tmp_path, rng):
+    path = tmp_path / "noise.png"
+    PIL.Image.fromarray(rng.integers(0, 256, (20, 30, 3)).astype("uint8")).save(path)
+    return path
+
+
+@pytest.mark.once
+def test_the_version_is_that_of_the_package(tmp_path):
+    result = run("--version", cwd=tmp_path)
+    assert result.returncode == 0
+    assert result.stdout == f"keras-attention {keras_attention.__version__}\n"
+
+
+@pytest.mark.once
+def test_help_lists_the_commands(tmp_path):
+    result = run("--help", cwd=tmp_path)
+    assert result.returncode == 0
+    assert "demo " in result.stdout and "caption " in result.stdout
+
+
+@pytest.mark.once
+def test_the_program_itself_imports_nothing_heavy(tmp_path):
+    code = (
+        "import runpy, sys; sys.argv = ['-', 'caption', '--help']\n"
+        f"try: runpy.run_path({command_line.__file__!r}, run_name='__main__')\n"
+        "except SystemExit: print(sorted({'keras', 'numpy'} & sys.modules.keys()))"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path
+    )
+    assert result.stdout.endswith("\n[]\n"), result
+
+
+def test_a_picture_is_captioned_and_shown(tmp_path, picture, model_folder):
+    result = run("caption", picture, "--model", model_folder, cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    first, second = result.stdout.splitlines()
+    found = re.fullmatch(r"(.*): (.*) \(log-probability (-\d+\.\d\d)\)", first)
+    assert found[1] == str(picture)
+    words = found[2].split()
+    assert len(words) == 3
+    assert set(words) <= {"cat", "dog"}
+    page = tmp_path / "caption.html"
+    assert second == f"Where it looked for each word: {page}"
+    data = json.loads(re.search('id="data">(.*)</script>', page.read_text())[1])
+    (item,) = data["items"]
+    assert not data["many"]
+    assert item["grid"] == [2, 3]
+    assert item["words"] == words
+
+
+def test_several_pictures_share_a_page(capsys, tmp_path, picture, model_folder):
+    """Each as the model sees it, within white bands, but sixteen times as sharp."""
+    black, page = tmp_path / "black.png", tmp_path / "page.html"
+    PIL.Image.new("RGB", (100, 100)).save(black)
+    pictures = [str(picture), str(black), str(picture)]
+    options = ["--model", str(model_folder), "--page", str(page), "--beam-width", "1"]
+    command_line.main(["caption", *pictures, *options])
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.partition(":")[0] for line in lines[:3]] == pictures
+    assert lines[0] == lines[2]
+    assert lines[3] == f"Where it looked for each word: {page}"
+    shown = [
+        np.asarray(PIL.Image.open(io.BytesIO(png))) for png in embedded_pictures(page)
+    ]
+    assert [image.shape for image in shown] == [(256, 384, 3)] * 3
+    assert shown[1][128, 192].max() == 0
+    assert shown[1][128, 10].min() == 255
+
+
+def test_a_model_without_attention_says_so(capsys, tmp_path, picture):
+    keras_attention.applications.RNNCaptioner(
+        vocabulary=["cat"],
+        image_size=16,
+        encoder_filters=(4, 4),
+        hidden_dim=8,
+        word_dim=4,
+        max_length=2,
+    ).save_to_preset(tmp_path / "model")
+    page = tmp_path / "page.html"
+    options = ["--model", str(tmp_path / "model"), "--page", str(page)]
+    command_line.main(["caption", str(picture), *options])
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert last == "RNNCaptioner has no attention to show: no page is written."
+    assert not page.exists()
+
+
+def test_an_error_ends_with_2_and_one_line_without_a_traceback(tmp_path, picture):
+    result = run("caption", picture, "--model", "nowhere", cwd=tmp_path)
+    assert result.returncode == 2
+    assert result.stdout == ""
+    assert "Traceback" not in result.stderr
+    last = result.stderr.splitlines()[-1]
+    assert last.startswith("python -m keras_attention: error: there is no model in ")
+
+
+def test_without_a_model_the_demo_is_named(capsys, tmp_path, picture):
+    said = refusal(capsys, "caption", picture, "--model", tmp_path / "nowhere")
+    assert "Train one with `python -m keras_attention demo`" in said
+
+
+def test_a_damaged_model_is_refused(capsys, tmp_path, picture):
+    (tmp_path / "config.json").write_text("{}")
+    said = refusal(capsys, "caption", picture, "--model", tmp_path)
+    assert "config.json" in said
+
+
+def test_a_model_without_a_vocabulary_is_refused(capsys, tmp_path, picture):
+    keras_attention.applications.ShowAttendTell(
+        vocabulary_size=6,
+        image_size=16,
+        encoder_filters=(4, 4),
+        hidden_dim=8,
+        word_dim=4,
+    ).save_to_preset(tmp_path / "model")
+    said = refusal(capsys, "caption", picture, "--model", tmp_path / "model")
+    assert "has no vocabulary" in said
+
+
+def test_a_missing_picture_is_refused(capsys, tmp_path, model_folder):
+    path = tmp_path / "missing.png"
+    said = refusal(capsys, "caption", path, "--model", model_folder)
+    assert "missing.png" in said
+
+
+def test_a_file_that_is_no_picture_is_refused(capsys, tmp_path, model_folder):
+    path = tmp_path / "notes.png"
+    path.write_text("no picture")
+    said = refusal(capsys, "caption", path, "--model", model_folder)
+    assert "notes.png" in said
+
+
+def test_a_folder_is_no_picture(capsys, tmp_path, model_folder):
+    said = refusal(capsys, "caption", tmp_path, "--model", model_folder)
+    assert str(tmp_path) in said
+
+
+def test_a_page_that_cannot_be_written_is_refused_before_all_else(capsys, tmp_path):
+    page = tmp_path / "missing" / "page.html"
+    said = refusal(capsys, "caption", "cat.png", "--model", "no", "--page", page)
+    assert "there is no folder" in said
+
+
+@pytest.mark.parametrize("width", ["0", "-1", "two", "1.5"])
+def test_a_beam_width_is_a_whole_number_from_1(capsys, width):
+    said = refusal(capsys, "caption", "cat.png", f"--beam-width={width}")
+    assert f"--beam-width: '{width}' is no whole number from 1" in said
+
+
+def test_an_unknown_command_is_refused(capsys):
+    assert "invalid choice: 'paint'" in refusal(capsys, "paint")
+
+
+def test_a_command_is_asked_for(capsys):
+    assert "required: COMMAND" in refusal(capsys)
+
+
+def test_an_unknown_option_is_refused(capsys):
+    assert "--colour" in refusal(capsys, "caption", "cat.png", "--colour")
+
+
+def test_the_demo_gets_all_that_follows(monkeypatch):
+    received = []
+    demo = types.SimpleNamespace(main=received.append)
+    monkeypatch.setitem(sys.modules, "keras_attention.commands.demo", demo)
+    monkeypatch.setattr(keras_attention.commands, "demo", demo, raising=False)
+    command_line.main(["demo", "--help"])
+    command_line.main(["demo"])
+    assert received == [["--help"], []]

@@ -1,0 +1,101 @@
+"""What is hidden from a masked language model, counted."""
+
+import numpy as np
+import pytest
+
+from keras_attention.data import mask_tokens
+
+pytestmark = pytest.mark.once
+
+SPECIAL = [0, 1, 2, 3, 4]  # [PAD] [UNK] [CLS] [SEP] [MASK]
+LENGTH, SIZE = 42, 60
+
+
+def make_rows(rng, count):
+    """[CLS], 40 ordinary tokens, [SEP]; of every second row 20, and padding."""
+    token_ids = rng.integers(5, SIZE, (count, LENGTH))
+    token_ids[:, 0], token_ids[:, -1] = 2, 3
+    token_ids[::2, 21:] = 0
+    token_ids[::2, 21] = 3
+    return token_ids
+
+
+def mask(token_ids, **options):
+    return mask_tokens(token_ids, 4, SIZE, SPECIAL, **options)
+
+
+def test_15_percent_of_each_row_are_chosen(rng):
+    """Of 20 tokens 3, of 40 tokens 6."""
+    token_ids = make_rows(rng, 10)
+    inputs, labels, weights = mask(token_ids)
+    assert weights.sum(axis=1).tolist() == [3, 6] * 5
+    chosen = weights == 1
+    assert not np.isin(token_ids[chosen], SPECIAL).any()
+    np.testing.assert_array_equal(labels, np.where(chosen, token_ids, 0))
+    np.testing.assert_array_equal(inputs[~chosen], token_ids[~chosen])
+    assert (inputs.dtype, labels.dtype, weights.dtype) == ("int32", "int32", "float32")
+
+
+def test_of_these_80_10_and_10_percent_are_hidden_replaced_and_left(rng):
+    """Of 18,000 chosen tokens; one of 55 that are drawn is what stood there."""
+    token_ids = make_rows(rng, 4000)
+    inputs, _, weights = mask(token_ids, seed=(1, 2))
+    before, after = token_ids[weights == 1], inputs[weights == 1]
+    assert len(before) == 18_000
+    hidden, left = np.mean(after == 4), np.mean(after == before)
+    assert hidden == pytest.approx(0.8, abs=0.01)
+    assert left == pytest.approx(0.1 + 0.1 / 55, abs=0.01)
+    replaced = after[(after != 4) & (after != before)]
+    assert not np.isin(replaced, SPECIAL).any()
+    counts = np.bincount(replaced, minlength=SIZE)[5:]
+    assert counts.min() > 10 and counts.max() < 70  # 33 of each of the 55
+
+
+def test_each_place_is_chosen_alike(rng):
+    token_ids = make_rows(rng, 4000)[1::2]
+    chosen = mask(token_ids)[2].mean(axis=0)
+    assert chosen[0] == chosen[-1] == 0
+    np.testing.assert_allclose(chosen[1:-1], 0.15, atol=0.035)
+
+
+def test_whole_words_are_chosen(rng):
+    """Words of three tokens: two of them are the 6 tokens."""
+    token_ids = make_rows(rng, 9)[1::2]
+    words = (np.arange(LENGTH) + 2) // 3  # [CLS] alone, then three each
+    words = np.broadcast_to(words, token_ids.shape)
+    weights = mask(token_ids, words=words)[2]
+    assert weights[:, 1:40].reshape(-1, 13, 3).sum(axis=2).max() == 3
+    for row in weights[:, 1:40].reshape(-1, 13, 3):
+        assert set(row.sum(axis=1)) <= {0, 3}
+    assert np.isin(weights.sum(axis=1), [6, 7]).all()  # the word before [SEP] is one
+
+
+def test_the_seed_decides(rng):
+    token_ids = make_rows(rng, 5)
+    first, again, other = (mask(token_ids, seed=seed)[2] for seed in (3, 3, 4))
+    np.testing.assert_array_equal(first, again)
+    assert (first != other).any()
+
+
+def test_at_least_one_token_is_chosen_where_there_is_one():
+    weights = mask(np.array([[2, 9, 3], [2, 3, 0]]))[2]
+    assert weights.tolist() == [[0, 1, 0], [0, 0, 0]]
+
+
+@pytest.mark.parametrize(
+    ("token_ids", "options", "message"),
+    [
+        ([[5]], {"rate": 0}, "`rate` must be above 0 and at most 1. Received: rate=0"),
+        ([5, 6], {}, r"must be integers \(B, T\). Received: shape \(2,\), int64"),
+        ([[5.0]], {}, r"Received: shape \(1, 1\), float64"),
+        ([[5, 6]], {"words": [[1]]}, r"words.shape=\(1, 1\), token_ids.shape=\(1, 2\)"),
+    ],
+)
+def test_what_cannot_be_hidden_is_told(token_ids, options, message):
+    with pytest.raises(ValueError, match=message):
+        mask(token_ids, **options)
+
+
+def test_a_vocabulary_of_special_tokens_is_told():
+    with pytest.raises(ValueError, match=r"size=3, special tokens \[0, 1, 2\]"):
+        mask_tokens([[1]], mask_id=2, vocabulary_size=3, special_ids=[1])
