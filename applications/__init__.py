@@ -15,12 +15,15 @@ from keras_attention.applications.attention_seq2seq import (
     AttentionSeq2Seq as AttentionSeq2Seq,
 )
 from keras_attention.applications.bert import BERT as BERT
+from keras_attention.applications.camembert import CamemBERT as CamemBERT
+from keras_attention.applications.distilbert import DistilBERT as DistilBERT
 from keras_attention.applications.gpt2 import GPT2 as GPT2
 from keras_attention.applications.lstmn_language_model import (
     LSTMNLanguageModel as LSTMNLanguageModel,
 )
 from keras_attention.applications.rnn_captioner import RNNCaptioner as RNNCaptioner
 from keras_attention.applications.rnn_seq2seq import RNNSeq2Seq as RNNSeq2Seq
+from keras_attention.applications.roberta import RoBERTa as RoBERTa
 from keras_attention.applications.show_attend_tell import (
     ShowAttendTell as ShowAttendTell,
 )

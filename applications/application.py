@@ -2,37 +2,48 @@
 
 import json
 import pathlib
+import warnings
 
 import keras
 
 import keras_attention
 from keras_attention import checkpoints
+from keras_attention.checkpoints.arguments import argument_defaults
 from keras_attention.checkpoints.arguments import deserialize_arguments
 from keras_attention.checkpoints.arguments import remember_arguments
 from keras_attention.checkpoints.arguments import serialize_arguments
-from keras_attention.checkpoints.family import load_published
-from keras_attention.checkpoints.family import save_published
+from keras_attention.checkpoints.family import OUR_FIELD
 from keras_attention.checkpoints.files import check_assets
 from keras_attention.checkpoints.files import check_replaceable
 from keras_attention.checkpoints.files import CONFIG
 from keras_attention.checkpoints.initial_values import postpone_initial_values
 from keras_attention.checkpoints.presets import check_presets
 from keras_attention.checkpoints.presets import collect_presets
+from keras_attention.checkpoints.presets import describe
 from keras_attention.checkpoints.presets import find_class
 from keras_attention.checkpoints.presets import find_family
 from keras_attention.checkpoints.presets import find_folder
 from keras_attention.checkpoints.presets import preset_arguments
+from keras_attention.checkpoints.published import load_published
+from keras_attention.checkpoints.published import save_published
 from keras_attention.checkpoints.state import freeze_layers
 from keras_attention.checkpoints.state import frozen_layers
 from keras_attention.checkpoints.state import load_random_states
 from keras_attention.checkpoints.state import save_random_states
 from keras_attention.checkpoints.state import skip_without_files
 from keras_attention.checkpoints.tensors import remove_other_weights
+from keras_attention.images.image_processor_files import load_image_processor
+from keras_attention.tokenizers.tokenizer_files import load_tokenizer
 from keras_attention.training.lora import add_lora
 from keras_attention.training.lora import lora_options
 
-# Every application, in the order of definition.
+# Every application, in the order of definition; and parents that are none themselves.
 CLASSES = []
+ABSTRACT = set()
+# The head for which a number of classes asks, where another was saved.
+CLASSIFIER = "classification"
+# What reads an asset from the files of a published checkpoint.
+LOAD_ASSET = {"tokenizer": load_tokenizer, "image_processor": load_image_processor}
 
 
 class Application(keras.Model):
@@ -55,16 +66,20 @@ class Application(keras.Model):
 
     A subclass may set:
 
-    - `presets_table`: dict from a name to a dict with a `description`, arguments, and
-      the hub id of published `weights` if there are any.
-    - `heads`: dict from an argument to the path of the layer, or a list of them, that
-      is new, not loaded, where `from_preset` gets another value for this argument.
+    - `presets_table`: dict from a name to a dict with a `description`, the number of
+      `parameters`, arguments, and the hub id of published `weights` if there are any.
+    - `defaults`: dict from an argument that an abstract parent has to another default.
+    - `head_layers()`: dict from an argument to the layers that are new, not loaded,
+      where `from_preset` gets another value for it.
+    - `assets`: the arguments that are saved and read as files of their own, such as
+      `("tokenizer",)`.
     - `families`: how its checkpoints are published, a tuple of
       `keras_attention.checkpoints.Family`. `from_preset` reads them all;
       `save_to_preset` writes the first that has such a model.
-    - `read_assets`: arguments that stand in other files of a published checkpoint.
-    - `save_assets` and `load_assets`, for files such as a vocabulary, which `.keras`
-      files hold too.
+    - `save_assets` and `load_assets`, for other files, which `.keras` files hold too.
+
+    Each argument is an attribute of the model, unless the class keeps another there. A
+    parent that several models share is marked `abstract=True` and is none itself.
 
     Args:
         inputs: The `keras.Input`, or a list or dict of them.
@@ -88,21 +103,25 @@ class Application(keras.Model):
     """
 
     presets_table = {}
-    heads = {}
+    defaults = {}
+    assets = ()
     families = ()
 
-    def __init_subclass__(cls, **kwargs):
+    def __init_subclass__(cls, abstract=False, **kwargs):
         super().__init_subclass__(**kwargs)
         _check_parents(cls)
-        remember_arguments(cls)
+        if abstract:
+            ABSTRACT.add(cls)
+            return
+        remember_arguments(cls, cls.defaults)
         check_presets(cls)
         skip_without_files(cls)
         CLASSES.append(cls)
 
     def __init__(self, inputs, outputs, name=None):
-        if type(self) is Application:
+        if type(self) is Application or type(self) in ABSTRACT:
             raise TypeError(
-                "`Application` is abstract. Build one of the models of "
+                f"`{type(self).__name__}` is abstract. Build one of the models of "
                 "`keras_attention.applications`, or derive a class from it."
             )
         super().__init__(inputs, outputs, name=name)
@@ -110,6 +129,10 @@ class Application(keras.Model):
     def _remember(self, arguments):
         self._arguments = arguments
         self._frozen_at_first = frozen_layers(self)
+        for name, value in arguments.items():
+            is_layer = isinstance(value, keras.layers.Layer)
+            if not is_layer and not hasattr(self, name):
+                setattr(self, name, value)
 
     # What Keras calls to save and to load.
 
@@ -147,6 +170,9 @@ class Application(keras.Model):
         Args:
             folder: An existing folder.
         """
+        for name in self.assets:
+            if getattr(self, name) is not None:
+                getattr(self, name).save(folder)
 
     def load_assets(self, folder, config=None):
         """Reads what `save_assets` wrote. Not called where it wrote nothing.
@@ -166,7 +192,7 @@ class Application(keras.Model):
             Dict from name to description.
         """
         presets = collect_presets(_classes(cls))
-        return {name: entry["description"] for name, (_, entry) in presets.items()}
+        return {name: describe(entry) for name, (_, entry) in presets.items()}
 
     @classmethod
     def from_preset(cls, preset, *, load_weights=None, **overrides):
@@ -230,7 +256,8 @@ class Application(keras.Model):
         saved.update(cls.read_assets(folder, given=overrides))
         if "head" in saved and saved["num_classes"] is None:
             if overrides.get("num_classes") is not None:
-                overrides = {"head": "classification", **overrides}
+                head = "regression" if overrides["num_classes"] == 1 else CLASSIFIER
+                overrides = {"head": head, **overrides}
         if _other_heads(cls, saved, overrides):  # the classes of one that is dropped
             saved.update(dict.fromkeys(saved.keys() & {"num_classes", "class_names"}))
         with postpone_initial_values() as initial_values:
@@ -247,7 +274,7 @@ class Application(keras.Model):
                 saved,
                 dict(model._arguments),
                 new_layers=new_layers,
-                head_layers=_layers_of(cls.heads.values()) if may_be_left else (),
+                head_layers=_layers_of(cls.head_layers()) if may_be_left else (),
                 may_resize=bool(overrides),
             )
         initial_values.draw(except_for=loaded)
@@ -263,6 +290,17 @@ class Application(keras.Model):
 
         Returns:
             Dict of arguments of the constructor, such as a tokenizer.
+        """
+        return {
+            name: LOAD_ASSET[name](folder) for name in cls.assets if name not in given
+        }
+
+    @classmethod
+    def head_layers(cls):
+        """The layers that belong to heads, by the argument that makes new ones.
+
+        Returns:
+            Dict from the name of an argument to a list of names of layers.
         """
         return {}
 
@@ -299,10 +337,11 @@ class Application(keras.Model):
                 class_name,
                 lambda config: any(family.owns(config) for family in self.families),
             )
-        arguments = dict(self._arguments)
+        arguments, defaults = dict(self._arguments), argument_defaults(type(self))
         for family in self.families:
-            if family.publishes(arguments):
-                self._save_published(folder, family, arguments)
+            if family.publishes(arguments, defaults):
+                config = family.write_config(arguments, defaults)
+                self._save_published(folder, family, arguments, config)
                 return
         arguments = serialize_arguments(self._arguments)
         arguments.pop("dtype")
@@ -317,8 +356,16 @@ class Application(keras.Model):
             config = checkpoints.write_config(new, class_name, arguments, **versions)
             checkpoints.save_weights(self, new, config)
 
-    def _save_published(self, folder, family, arguments):
-        config = json.dumps(family.write_config(arguments), indent=2) + "\n"
+    def _save_published(self, folder, family, arguments, config):
+        beside = config.get(OUR_FIELD, {})
+        if beside:
+            warnings.warn(
+                f"A published config.json has no field for {', '.join(beside)}. What "
+                f"{self.name!r} was built with stands in its field {OUR_FIELD!r}, "
+                "which others do not read.",
+                stacklevel=3,
+            )
+        config = json.dumps(config, indent=2) + "\n"
         with checkpoints.replace_files(folder) as new:
             (new / CONFIG).write_text(config, encoding="utf-8")
             self.save_assets(new)
@@ -363,7 +410,11 @@ def from_preset(preset, *, load_weights=None, **overrides):
 
 
 def _check_parents(cls):
-    parents = [b for b in cls.__mro__[1:] if issubclass(b, Application)]
+    parents = [
+        base
+        for base in cls.__mro__[1:]
+        if issubclass(base, Application) and base not in ABSTRACT
+    ]
     if parents != [Application]:
         raise TypeError(
             f"{cls.__name__} derives from the application {parents[0].__name__}. An "
@@ -375,15 +426,16 @@ def _check_parents(cls):
 def _other_heads(cls, saved, overrides):
     """The paths of the layers that are others than the saved ones."""
     return _layers_of(
-        layers
-        for key, layers in cls.heads.items()
-        if key in overrides and overrides[key] != saved.get(key)
+        {
+            name: layers
+            for name, layers in cls.head_layers().items()
+            if name in overrides and overrides[name] != saved.get(name)
+        }
     )
 
 
-def _layers_of(values):
-    layers = ([v] if isinstance(v, str) else v for v in values)
-    return sorted({path for paths in layers for path in paths})
+def _layers_of(layers):
+    return sorted({path for paths in layers.values() for path in paths})
 
 
 def _classes(cls):

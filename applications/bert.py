@@ -9,25 +9,15 @@ import keras
 
 from keras_attention.applications.application import Application
 from keras_attention.checkpoints.families.bert import BERT_FAMILY
-from keras_attention.checkpoints.labels import count_classes
-from keras_attention.checks import check_choice
 from keras_attention.checks import check_rate
-from keras_attention.layers.channel_bias import ChannelBias
-from keras_attention.layers.token_and_position_embedding import (
-    TokenAndPositionEmbedding,
-)
+from keras_attention.layers.text_embedding import TextEmbedding
 from keras_attention.layers.transformer_encoder import TransformerEncoder
 from keras_attention.layers.transformer_encoder_block import TransformerEncoderBlock
-from keras_attention.ops.activations import ACTIVATIONS
+from keras_attention.tasks.task_head import EncodedText
+from keras_attention.tasks.text_heads import ENCODER_HEADS
+from keras_attention.tasks.text_inputs import attach_head
+from keras_attention.tasks.text_inputs import text_inputs
 from keras_attention.tasks.text_inputs import TextInputs
-from keras_attention.tokenizers.tokenizer_files import load_word_piece_tokenizer
-
-CLASSIFIERS = ("classification", "token_classification")
-POOLED = (None, "pretraining", "next_sentence", "classification")
-MASKED = ("pretraining", "masked_language_model")
-HEADS = tuple(
-    dict.fromkeys((*POOLED, *MASKED, "token_classification", "question_answering"))
-)
 
 
 @keras.saving.register_keras_serializable("keras_attention")
@@ -69,14 +59,17 @@ class BERT(TextInputs, Application):
             - `"masked_language_model"`: which token stands there;
             - `"next_sentence"`: whether the second text follows the first (0) or not;
             - `"pretraining"`: both;
-            - `"classification"` of the whole text or pair of texts;
+            - `"sentence_order"`: whether the two texts were swapped (1);
+            - `"classification"` of the whole text or pair of texts, `"regression"`, or
+              `"multi_label"`, where several classes may be right;
             - `"token_classification"` of each token;
             - `"question_answering"`: where in the second text the answer begins and
-              ends.
+              ends;
+            - `"multiple_choice"`: which of several second texts is right.
         tie_embeddings: Whether the logits of masked tokens come from the table of
             tokens, transposed.
-        num_classes: Number of classes of a classifier; 1 for a regression. Defaults to
-            2.
+        num_classes: Number of classes of a classifier, by default 2, or of numbers of a
+            regression, by default 1.
         class_names: Their names.
         padding_id: Token id of padding. Here it is `padding_mask` that counts; a
             checkpoint holds it for others.
@@ -93,7 +86,7 @@ class BERT(TextInputs, Application):
         For `None` a dict with `tokens` `(B, T, D)` and `pooled` `(B, D)`. Logits for
         the others: `(B, T, V)`; `(B, 2)`; a dict of both, `masked_language_model` and
         `next_sentence`; `(B, num_classes)`; `(B, T, num_classes)`; a dict with `start`
-        and `end` `(B, T)`.
+        and `end` `(B, T)`; or one for each choice.
 
     Raises:
         ValueError: An argument is out of its range, or the sequence is longer than
@@ -115,36 +108,25 @@ class BERT(TextInputs, Application):
     # Parameters without head.
     presets_table = {
         name: {
-            "description": f"{layers} blocks of width {width}, {size} parameters.",
+            "description": f"{layers} blocks of width {width}.",
+            "parameters": parameters,
             "num_layers": layers,
             "hidden_dim": width,
             "num_heads": width // 64,
             "mlp_dim": 4 * width,
         }
-        for name, layers, width, size in (
-            ("bert_tiny", 2, 128, "4,385,920"),
-            ("bert_mini", 4, 256, "11,170,560"),
-            ("bert_small", 4, 512, "28,763,648"),
-            ("bert_medium", 8, 512, "41,373,184"),
-            ("bert_base", 12, 768, "109,482,240"),
-            ("bert_large", 24, 1024, "335,141,888"),
+        for name, layers, width, parameters in (
+            ("bert_tiny", 2, 128, 4_385_920),
+            ("bert_mini", 4, 256, 11_170_560),
+            ("bert_small", 4, 512, 28_763_648),
+            ("bert_medium", 8, 512, 41_373_184),
+            ("bert_base", 12, 768, 109_482_240),
+            ("bert_large", 24, 1024, 335_141_888),
         )
     }
     families = (BERT_FAMILY,)
-    heads = {
-        "head": [
-            "pooler",
-            "masked_language_model_dense",
-            "masked_language_model_norm",
-            "masked_language_model_head",
-            "masked_language_model_bias",
-            "next_sentence_head",
-            "classifier",
-            "question_answering_head",
-        ],
-        "num_classes": "classifier",
-        "tie_embeddings": ["masked_language_model_head", "masked_language_model_bias"],
-    }
+    assets = ("tokenizer",)
+    task_heads = (*ENCODER_HEADS, "pretraining", "next_sentence", "sentence_order")
 
     def __init__(
         self,
@@ -170,16 +152,19 @@ class BERT(TextInputs, Application):
         seed=None,
         name=None,
     ):
-        check_choice(HEADS, head=head)
-        check_rate(dropout=dropout)
-        num_classes = count_classes(num_classes, class_names, head, CLASSIFIERS)
+        num_classes = self.check_head(head, num_classes, class_names)
         if classifier_dropout is None:
-            dropout_before_classes = dropout
-        else:
-            check_rate(classifier_dropout=classifier_dropout)
-            dropout_before_classes = classifier_dropout
-        embedding = TokenAndPositionEmbedding(
-            vocabulary_size, hidden_dim, max_length, name="embedding"
+            classifier_dropout = dropout
+        check_rate(classifier_dropout=classifier_dropout)
+        embedding = TextEmbedding(
+            vocabulary_size,
+            hidden_dim,
+            max_length,
+            num_segments,
+            epsilon=epsilon,
+            dropout=dropout,
+            seed=seed,
+            name="embedding",
         )
         block = TransformerEncoderBlock(
             num_heads,
@@ -193,77 +178,21 @@ class BERT(TextInputs, Application):
         )
         encoder = TransformerEncoder(block, num_layers, name="encoder")
 
-        token_ids = keras.Input((None,), dtype="int32", name="token_ids")
-        padding_mask = keras.Input((None,), dtype="bool", name="padding_mask")
-        segment_ids = keras.Input((None,), dtype="int32", name="segment_ids")
-        x = embedding(token_ids) + keras.layers.Embedding(
-            num_segments,
-            hidden_dim,
-            embeddings_initializer=embedding.initializer,
-            name="segment_embedding",
-        )(segment_ids)  # (B, T, D)
-        x = _norm(epsilon, "embedding_norm")(x)
-        x = keras.layers.Dropout(dropout, seed=seed, name="dropout")(x)
+        inputs, (token_ids, padding_mask, segment_ids) = text_inputs(
+            head, "token_ids", "padding_mask", "segment_ids"
+        )
+        x = embedding(token_ids, segment_ids)  # (B, T, D)
         x = encoder(x, mask=padding_mask)  # (B, T, D)
-
-        outputs = {"tokens": x}
-        if head in POOLED:
-            pooler = keras.layers.Dense(hidden_dim, activation="tanh", name="pooler")
-            pooled = pooler(x[:, 0])  # (B, D)
-            outputs["pooled"] = pooled
-        if head in MASKED:
-            y = keras.layers.Dense(hidden_dim, name="masked_language_model_dense")(x)
-            y = ACTIVATIONS[activation](y)
-            y = _norm(epsilon, "masked_language_model_norm")(y)
-            if tie_embeddings:
-                y = embedding.token_embedding(y, reverse=True)
-            else:
-                y = keras.layers.Dense(
-                    vocabulary_size, use_bias=False, name="masked_language_model_head"
-                )(y)
-            y = ChannelBias(name="masked_language_model_bias")(y)  # (B, T, V)
-            outputs = y
-        if head in ("next_sentence", "pretraining"):
-            follows = keras.layers.Dense(2, name="next_sentence_head")(pooled)  # (B, 2)
-            outputs = follows
-        if head == "pretraining":
-            outputs = {"masked_language_model": y, "next_sentence": follows}
-        if head in CLASSIFIERS:
-            y = pooled if head == "classification" else x
-            y = keras.layers.Dropout(
-                dropout_before_classes, seed=seed, name="classifier_dropout"
-            )(y)
-            outputs = keras.layers.Dense(num_classes, name="classifier")(y)
-        if head == "question_answering":
-            y = keras.layers.Dense(2, name="question_answering_head")(x)  # (B, T, 2)
-            outputs = {"start": y[..., 0], "end": y[..., 1]}
-        inputs = {
-            "token_ids": token_ids,
-            "padding_mask": padding_mask,
-            "segment_ids": segment_ids,
-        }
-        super().__init__(inputs, outputs, name=name)
-
+        encoded = EncodedText(
+            x,
+            embedding,
+            token_ids=inputs["token_ids"],
+            activation=activation,
+            epsilon=epsilon,
+            tie_embeddings=tie_embeddings,
+            num_classes=num_classes,
+            dropout=classifier_dropout,
+            seed=seed,
+        )
+        super().__init__(inputs, attach_head(head, encoded), name=name)
         self.embedding, self.encoder = embedding, encoder
-        self.head, self.max_length = head, max_length
-        self.tokenizer = tokenizer
-        self.class_names = class_names
-
-    @classmethod
-    def read_assets(cls, folder, given=()):
-        """Reads the tokenizer of a published checkpoint.
-
-        Args:
-            folder: Its folder.
-            given: Names of arguments that are not read.
-
-        Returns:
-            Dict with `tokenizer`, which is `None` without such files.
-        """
-        if "tokenizer" in given:
-            return {}
-        return {"tokenizer": load_word_piece_tokenizer(folder)}
-
-
-def _norm(epsilon, name):
-    return keras.layers.LayerNormalization(epsilon=epsilon, name=name)

@@ -9,21 +9,14 @@ import keras
 
 from keras_attention.applications.application import Application
 from keras_attention.checkpoints.families.gpt2 import GPT2_FAMILY
-from keras_attention.checkpoints.labels import count_classes
-from keras_attention.checks import check_choice
-from keras_attention.checks import check_rate
 from keras_attention.generation.text_generator import TextGenerator
-from keras_attention.layers.last_token import LastToken
-from keras_attention.layers.token_and_position_embedding import (
-    TokenAndPositionEmbedding,
-)
-from keras_attention.layers.token_positions import TokenPositions
+from keras_attention.layers.text_embedding import TextEmbedding
 from keras_attention.layers.transformer_decoder import TransformerDecoder
 from keras_attention.layers.transformer_decoder_block import TransformerDecoderBlock
+from keras_attention.tasks.task_head import EncodedText
+from keras_attention.tasks.text_inputs import attach_head
+from keras_attention.tasks.text_inputs import text_inputs
 from keras_attention.tasks.text_inputs import TextInputs
-from keras_attention.tokenizers.tokenizer_files import load_byte_pair_tokenizer
-
-HEADS = (None, "language_model", "classification")
 
 
 @keras.saving.register_keras_serializable("keras_attention")
@@ -62,12 +55,13 @@ class GPT2(TextInputs, TextGenerator, Application):
         dropout: Fraction dropped in training of what each branch adds, from 0 to 1.
         attention_dropout: Fraction of attention weights dropped.
         embedding_dropout: Fraction of the embeddings dropped.
-        head: `"language_model"`; `"classification"` of the whole sequence, by its last
-            token; or `None` for the tokens after the last norm.
+        head: `"next_token"`; `"classification"`, `"regression"` or `"multi_label"` of
+            the whole sequence, by its last token; or `None` for the tokens after the
+            last norm.
         tie_embeddings: Whether the language model's last layer is the table of tokens,
             transposed.
-        num_classes: Number of classes for `"classification"`; 1 for a regression.
-            Defaults to 2.
+        num_classes: Number of classes of a classifier, by default 2, or of numbers of a
+            regression, by default 1.
         class_names: Their names.
         end_id: Token id that ends a text, or a list of them.
         padding_id: Token id of padding, if there is one. Here it is `padding_mask` that
@@ -101,33 +95,34 @@ class GPT2(TextInputs, TextGenerator, Application):
     # have the numbers here.
     presets_table = {
         "gpt2": {
-            "description": "12 blocks of width 768, 124,439,808 parameters.",
+            "description": "12 blocks of width 768.",
+            "parameters": 124_439_808,
         },
         "gpt2_medium": {
-            "description": "24 blocks of width 1024, 354,823,168 parameters.",
+            "description": "24 blocks of width 1024.",
+            "parameters": 354_823_168,
             "num_layers": 24,
             "hidden_dim": 1024,
             "num_heads": 16,
         },
         "gpt2_large": {
-            "description": "36 blocks of width 1280, 774,030,080 parameters.",
+            "description": "36 blocks of width 1280.",
+            "parameters": 774_030_080,
             "num_layers": 36,
             "hidden_dim": 1280,
             "num_heads": 20,
         },
         "gpt2_xl": {
-            "description": "48 blocks of width 1600, 1,557,611,200 parameters.",
+            "description": "48 blocks of width 1600.",
+            "parameters": 1_557_611_200,
             "num_layers": 48,
             "hidden_dim": 1600,
             "num_heads": 25,
         },
     }
     families = (GPT2_FAMILY,)
-    heads = {
-        "head": ["language_model_head", "classifier"],
-        "num_classes": "classifier",
-        "tie_embeddings": "language_model_head",
-    }
+    assets = ("tokenizer",)
+    task_heads = (None, "next_token", "classification", "regression", "multi_label")
 
     def __init__(
         self,
@@ -144,7 +139,7 @@ class GPT2(TextInputs, TextGenerator, Application):
         dropout=0.1,
         attention_dropout=0.1,
         embedding_dropout=0.1,
-        head="language_model",
+        head="next_token",
         tie_embeddings=True,
         num_classes=None,
         class_names=None,
@@ -153,11 +148,16 @@ class GPT2(TextInputs, TextGenerator, Application):
         seed=None,
         name=None,
     ):
-        check_choice(HEADS, head=head)
-        check_rate(embedding_dropout=embedding_dropout)
-        num_classes = count_classes(num_classes, class_names, head, ["classification"])
-        embedding = TokenAndPositionEmbedding(
-            vocabulary_size, hidden_dim, max_length, name="embedding"
+        num_classes = self.check_head(head, num_classes, class_names)
+        embedding = TextEmbedding(
+            vocabulary_size,
+            hidden_dim,
+            max_length,
+            counted="tokens",
+            use_norm=False,
+            dropout=embedding_dropout,
+            seed=seed,
+            name="embedding",
         )
         block = TransformerDecoderBlock(
             num_heads,
@@ -171,33 +171,27 @@ class GPT2(TextInputs, TextGenerator, Application):
         )
         decoder = TransformerDecoder(block, num_layers, name="decoder")
 
-        token_ids = keras.Input((None,), dtype="int32", name="token_ids")
-        padding_mask = keras.Input((None,), dtype="bool", name="padding_mask")
-        positions = TokenPositions(max_length, name="positions")(padding_mask)
-        x = embedding(token_ids, positions=positions)  # (B, T, D)
-        x = keras.layers.Dropout(embedding_dropout, seed=seed, name="dropout")(x)
+        inputs, (token_ids, padding_mask) = text_inputs(
+            head, "token_ids", "padding_mask"
+        )
+        x = embedding(token_ids, padding_mask=padding_mask)  # (B, T, D)
         x = decoder(x, mask=padding_mask)  # (B, T, D)
-        if head == "language_model" and tie_embeddings:
-            x = embedding.token_embedding(x, reverse=True)  # (B, T, V)
-        elif head == "language_model":
-            x = keras.layers.Dense(
-                vocabulary_size, use_bias=False, name="language_model_head"
-            )(x)  # (B, T, V)
-        elif head == "classification":
-            x = LastToken(name="last_token")(x, padding_mask)  # (B, D)
-            x = keras.layers.Dense(num_classes, use_bias=False, name="classifier")(x)
-        inputs = {"token_ids": token_ids, "padding_mask": padding_mask}
-        super().__init__(inputs, x, name=name)
-
+        encoded = EncodedText(
+            x,
+            embedding,
+            padding_mask,
+            pooled_from="last",
+            pooler=None,
+            has_pooled_output=False,
+            tie_embeddings=tie_embeddings,
+            num_classes=num_classes,
+            use_bias=False,
+            seed=seed,
+        )
+        super().__init__(inputs, attach_head(head, encoded), name=name)
         self.embedding, self.decoder = embedding, decoder
-        self.head, self.tie_embeddings = head, tie_embeddings
-        self.tokenizer = tokenizer
-        self.class_names = class_names
-        self.vocabulary_size = vocabulary_size
-        self.max_length = max_length
-        self.end_id = end_id
-        if padding_id is not None:
-            self.padding_id = padding_id
+        if padding_id is None:
+            self.padding_id = TextGenerator.padding_id
 
     def embed(self, token_ids, positions):
         """Vectors of tokens at their positions.
@@ -223,26 +217,11 @@ class GPT2(TextInputs, TextGenerator, Application):
         Raises:
             ValueError: The model has another head.
         """
-        if self.head != "language_model":
+        if self.head != "next_token":
             raise ValueError(
                 f"This GPT2 has head={self.head!r}, so it writes no text. Load it with "
-                'head="language_model".'
+                'head="next_token".'
             )
         if self.tie_embeddings:
             return self.embedding.token_embedding(x, reverse=True)
-        return self.get_layer("language_model_head")(x)
-
-    @classmethod
-    def read_assets(cls, folder, given=()):
-        """Reads the tokenizer of a published checkpoint.
-
-        Args:
-            folder: Its folder.
-            given: Names of arguments that are not read.
-
-        Returns:
-            Dict with `tokenizer`, which is `None` without such files.
-        """
-        if "tokenizer" in given:
-            return {}
-        return {"tokenizer": load_byte_pair_tokenizer(folder)}
+        return self.get_layer("next_token_head")(x)

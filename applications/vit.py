@@ -11,13 +11,11 @@ from keras import ops
 
 from keras_attention.applications.application import Application
 from keras_attention.checkpoints.families.timm_vit import TIMM_VIT_FAMILY
-from keras_attention.checkpoints.families.vit import grid_of
 from keras_attention.checkpoints.families.vit import VIT_FAMILY
-from keras_attention.checkpoints.labels import count_classes
 from keras_attention.checks import check_choice
 from keras_attention.checks import check_rate
+from keras_attention.images.grids import grid_of
 from keras_attention.images.image_processor import ImageProcessor
-from keras_attention.images.image_processor_files import load_image_processor
 from keras_attention.layers.attention_pooling import AttentionPooling
 from keras_attention.layers.base import key_dim_of
 from keras_attention.layers.class_token import ClassToken
@@ -28,6 +26,7 @@ from keras_attention.layers.positional_embedding import PositionalEmbedding
 from keras_attention.layers.transformer_encoder import TransformerEncoder
 from keras_attention.layers.transformer_encoder_block import TransformerEncoderBlock
 from keras_attention.tasks.image_inputs import ImageInputs
+from keras_attention.tasks.task_head import count_classes
 
 POOLINGS = ("token", "average", "attention")
 
@@ -122,29 +121,26 @@ class ViT(ImageInputs, Application):
     # classes.
     presets_table = {
         f"vit_{size}_patch{patch}_224": {
-            "description": f"{layers} blocks of width {width}, {number} parameters.",
+            "description": f"{layers} blocks of width {width}.",
+            "parameters": parameters,
             "patch_size": patch,
             "hidden_dim": width,
             "num_layers": layers,
             "num_heads": heads,
             "mlp_dim": 4 * width,
         }
-        for size, patch, width, layers, heads, number in (
-            ("tiny", 16, 192, 12, 3, "5,717,416"),
-            ("small", 16, 384, 12, 6, "22,050,664"),
-            ("base", 16, 768, 12, 12, "86,567,656"),
-            ("base", 32, 768, 12, 12, "88,224,232"),
-            ("large", 16, 1024, 24, 16, "304,326,632"),
-            ("large", 32, 1024, 24, 16, "306,535,400"),
-            ("huge", 14, 1280, 32, 16, "632,045,800"),
+        for size, patch, width, layers, heads, parameters in (
+            ("tiny", 16, 192, 12, 3, 5_717_416),
+            ("small", 16, 384, 12, 6, 22_050_664),
+            ("base", 16, 768, 12, 12, 86_567_656),
+            ("base", 32, 768, 12, 12, 88_224_232),
+            ("large", 16, 1024, 24, 16, 304_326_632),
+            ("large", 32, 1024, 24, 16, 306_535_400),
+            ("huge", 14, 1280, 32, 16, 632_045_800),
         )
     }
     families = (VIT_FAMILY, TIMM_VIT_FAMILY)
-    heads = {
-        "num_classes": ["classifier", "pooler"],
-        "use_pooler": "pooler",
-        "pooling": ["pooling", "pooling_norm", "pooling_feed_forward"],
-    }
+    assets = ("image_processor",)
 
     def __init__(
         self,
@@ -184,7 +180,7 @@ class ViT(ImageInputs, Application):
                 'False. Pass pooling="average".'
             )
         if num_classes is not None:
-            count_classes(num_classes, class_names, "", ("",))
+            count_classes(num_classes, class_names)
             use_pooler = False
         if norm_before_pooling is None:
             norm_before_pooling = pooling != "average"
@@ -262,29 +258,18 @@ class ViT(ImageInputs, Application):
 
         self.encoder = encoder
         self.image_size = tuple(sides)
-        self.class_names = class_names
         processor = image_processor or ImageProcessor(image_size)
         self.image_processor = processor.fitted_to(self.image_size)
 
     @classmethod
-    def read_assets(cls, folder, given=()):
-        """Reads what a published checkpoint says of its pictures.
-
-        Args:
-            folder: Its folder.
-            given: Names of arguments that are not read.
+    def head_layers(cls):
+        """The layers that belong to heads, by the argument that makes new ones.
 
         Returns:
-            Dict with `image_processor`, which is `None` where it says nothing.
+            Dict from the name of an argument to a list of names of layers.
         """
-        if "image_processor" in given:
-            return {}
-        return {"image_processor": load_image_processor(folder)}
-
-    def save_assets(self, folder):
-        """Writes `preprocessor_config.json`.
-
-        Args:
-            folder: An existing folder.
-        """
-        self.image_processor.save(folder)
+        return {
+            "num_classes": ["classifier", "pooler"],
+            "use_pooler": ["pooler"],
+            "pooling": ["pooling", "pooling_norm", "pooling_feed_forward"],
+        }

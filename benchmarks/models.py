@@ -110,7 +110,7 @@ def draw_gpt2(size):
 
 
 def our_gpt2(size):
-    return GPT2(head="language_model", **size)
+    return GPT2(head="next_token", **size)
 
 
 def keras_hub_gpt2(size):

@@ -1,7 +1,7 @@
 """Reading and writing published checkpoint files."""
 
 from keras_attention.checkpoints.family import Family as Family
-from keras_attention.checkpoints.family import Field as Field
+from keras_attention.checkpoints.fields import Field as Field
 from keras_attention.checkpoints.files import finish_replacing as finish_replacing
 from keras_attention.checkpoints.files import is_published as is_published
 from keras_attention.checkpoints.files import read_config as read_config

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 
 
-def remember_arguments(cls):
+def remember_arguments(cls, defaults=None):
     """Gives a model class an `__init__` that passes its arguments to `_remember`.
 
     `_remember` is called once `__init__` is done, with a mapping that cannot change:
@@ -21,6 +21,7 @@ def remember_arguments(cls):
     Args:
         cls: A subclass of `keras.Model` whose `__init__` takes keyword arguments only,
             among them `name`.
+        defaults: Dict from arguments to other defaults, where `__init__` is inherited.
 
     Raises:
         TypeError: An argument can be passed by position, or there is no `name`.
@@ -52,6 +53,16 @@ def remember_arguments(cls):
             f"{cls.__name__}.__init__() must take `name=None` and pass it on: "
             "`super().__init__(inputs, outputs, name=name)`."
         )
+    defaults = defaults or {}
+    unknown = sorted(defaults.keys() - signature.parameters.keys())
+    if unknown:
+        raise TypeError(
+            f"{cls.__name__} has defaults of arguments that its `__init__` lacks: "
+            f"{', '.join(unknown)}."
+        )
+    parameters = [
+        p.replace(default=defaults.get(p.name, p.default)) for p in parameters
+    ]
     has_dtype = "dtype" in signature.parameters
     if not has_dtype:
         dtype = inspect.Parameter("dtype", inspect.Parameter.KEYWORD_ONLY, default=None)
@@ -61,6 +72,7 @@ def remember_arguments(cls):
     @functools.wraps(init)
     def remembering_init(self, *args, **kwargs):
         arguments = bind(cls, signature, self, *args, **kwargs)
+        kwargs = {**defaults, **kwargs}
         if has_dtype:
             init(self, **kwargs)
         else:
@@ -78,6 +90,16 @@ def remember_arguments(cls):
 def argument_names(cls):
     """The names of the arguments of a class, in alphabetical order."""
     return sorted(list(inspect.signature(cls.__init__).parameters)[1:])
+
+
+def argument_defaults(cls):
+    """The defaults of the arguments of a class, as `remember_arguments` keeps them.
+
+    Returns:
+        Dict from name to default.
+    """
+    parameters = list(inspect.signature(cls.__init__).parameters.values())[1:]
+    return {parameter.name: copied(parameter.default) for parameter in parameters}
 
 
 def bind(cls, signature, self, *args, **kwargs):

@@ -1,7 +1,5 @@
 """The classes of a head, in `config.json` and in our arguments."""
 
-from keras_attention.checks import check_positive
-
 
 def read_labels(config):
     """The arguments `num_classes` and `class_names` that a `config.json` holds.
@@ -49,42 +47,3 @@ def write_labels(arguments):
         "id2label": {str(i): name for i, name in enumerate(names)},
         "label2id": {name: i for i, name in enumerate(names)},
     }
-
-
-def count_classes(num_classes, class_names, head, heads_with_classes):
-    """Checks how many classes a head has.
-
-    Args:
-        num_classes: Number of classes, or `None`.
-        class_names: Their names, or `None`.
-        head: The head of the model.
-        heads_with_classes: The heads that have classes.
-
-    Returns:
-        The number of classes, by default 2; `None` for a head without.
-
-    Raises:
-        ValueError: The head has no classes, or not as many as there are names.
-
-    Example:
-
-    >>> count_classes(None, ["cat", "dog", "fox"], "classification", ["classification"])
-    3
-    """
-    if head not in heads_with_classes:
-        if num_classes is None and class_names is None:
-            return None
-        known = " or ".join(f"head={name!r}" for name in heads_with_classes)
-        raise ValueError(
-            "`num_classes` and `class_names` are for a model that classifies. "
-            f"Received: head={head!r}, num_classes={num_classes}. Pass {known}."
-        )
-    if num_classes is None:
-        return 2 if class_names is None else len(class_names)
-    check_positive(num_classes=num_classes)
-    if class_names is not None and len(class_names) != num_classes:
-        raise ValueError(
-            f"`class_names` must be as many as there are classes. Received: "
-            f"num_classes={num_classes}, {len(class_names)} names."
-        )
-    return num_classes

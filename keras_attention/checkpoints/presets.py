@@ -10,9 +10,12 @@ from keras_attention.checkpoints.files import is_published
 from keras_attention.checkpoints.hub import download
 from keras_attention.checkpoints.hub import is_hub_id
 
-# Keys of a preset that are no arguments: one sentence, and where its weights are.
+# Keys of a preset that are no arguments: one sentence, how many parameters the model
+# has, as its paper or its published file counts them, and where its weights are.
 DESCRIPTION = "description"
+PARAMETERS = "parameters"
 WEIGHTS_FROM = "weights"
+NO_ARGUMENTS = (DESCRIPTION, PARAMETERS, WEIGHTS_FROM)
 
 
 def check_presets(cls):
@@ -24,7 +27,7 @@ def check_presets(cls):
     Raises:
         TypeError: A preset is not complete, or holds more than it may.
     """
-    known = {DESCRIPTION, WEIGHTS_FROM, *argument_names(cls)}
+    known = {*NO_ARGUMENTS, *argument_names(cls)}
     for name, preset in cls.presets_table.items():
         unknown = sorted(preset.keys() - known)
         if unknown or DESCRIPTION not in preset:
@@ -42,6 +45,23 @@ def collect_presets(classes):
         for cls in classes
         for name, preset in cls.presets_table.items()
     }
+
+
+def describe(preset):
+    """One sentence about a preset, with its number of parameters where it is known.
+
+    Args:
+        preset: Its entry in the table.
+
+    Example:
+
+    >>> describe({"description": "12 blocks of width 768.", "parameters": 109482240})
+    '12 blocks of width 768, 109,482,240 parameters.'
+    """
+    if PARAMETERS not in preset:
+        return preset[DESCRIPTION]
+    text = preset[DESCRIPTION].removesuffix(".")
+    return f"{text}, {preset[PARAMETERS]:,} parameters."
 
 
 def preset_arguments(name, preset, load_weights):
@@ -65,7 +85,7 @@ def preset_arguments(name, preset, load_weights):
             "`load_weights` for random ones, or pass a folder or hf://owner/name for "
             "trained ones."
         )
-    return {k: v for k, v in preset.items() if k not in (DESCRIPTION, WEIGHTS_FROM)}
+    return {k: v for k, v in preset.items() if k not in NO_ARGUMENTS}
 
 
 def find_folder(preset, cls, presets, weights):

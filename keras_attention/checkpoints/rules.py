@@ -131,7 +131,7 @@ class Rule:
 
     @functools.cached_property
     def _patterns(self):
-        return [_pattern(path) for path in _several(self.path)]
+        return [pattern_of(path) for path in _several(self.path)]
 
     def numbers_in(self, path):
         """The numbers for which this rule is about a weight.
@@ -167,6 +167,19 @@ class Rule:
         """
         return [pattern.format(**numbers) for pattern in _several(self.path)]
 
+    def renamed(self, rename):
+        """The same rule under other published names.
+
+        Args:
+            rename: Function from a name to the other.
+
+        Returns:
+            A `Rule`.
+        """
+        names = tuple(map(rename, _several(self.published)))
+        published = names[0] if isinstance(self.published, str) else names
+        return dataclasses.replace(self, published=published)
+
     @property
     def paths_as_written(self):
         """The patterns of the paths of the weights."""
@@ -180,7 +193,7 @@ class Rule:
             prefix: The prefix of its family.
         """
         names = (text.removeprefix(prefix) for text in _several(self.published))
-        return any(_pattern(text).fullmatch(name) for text in names)
+        return any(pattern_of(text).fullmatch(name) for text in names)
 
 
 def _several(patterns):
@@ -188,7 +201,7 @@ def _several(patterns):
 
 
 @functools.cache
-def _pattern(text):
+def pattern_of(text):
     """Compiles a text in which `{i}` stands for a number, each time the same one."""
     seen, parts = set(), []
     for part in re.split(r"(\{\w+\})", text):

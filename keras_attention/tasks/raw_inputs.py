@@ -114,6 +114,14 @@ class RawInputs:
             ValueError: What to do instead.
         """
 
+    def has_output_for_each_token(self):
+        """Whether each of the outputs is padded to the longest example.
+
+        Returns:
+            List of booleans, one for each output.
+        """
+        return [None in tensor.shape[1:2] for tensor in self.outputs]
+
     # What Keras has.
 
     def fit(self, x=None, y=None, *args, **kwargs):
@@ -151,7 +159,7 @@ class RawInputs:
         padded to the longest example.
         """
         call = _arguments(super().predict, x, *args, **kwargs)
-        of_tokens = [None in tensor.shape[1:2] for tensor in self.outputs]
+        of_tokens = self.has_output_for_each_token()
         sort = call.get("steps") is None and not any(of_tokens)
         data = self._open(call, call.get("batch_size"), sort=sort)
         outputs = super().predict(**call)

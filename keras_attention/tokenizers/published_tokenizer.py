@@ -173,7 +173,9 @@ class PublishedTokenizer:
             and, where the model has them, `segment_ids`, int32 `(B, L)`. If asked with
             `offsets`, int32 `(B, L, 2)`: the place of a token's first character in its
             text or word and the place after its last, both 0 for special tokens; and
-            `word_ids`, int32 `(B, L)`, -1 for special tokens.
+            `sequence_ids`, int32 `(B, L)`: 0 for the first text of a pair, 1 for the
+            second, -1 for special tokens. And `word_ids`, int32 `(B, L)`, -1 for
+            special tokens.
 
         Raises:
             ValueError: A text is not a string or too long, or there are not as many
@@ -189,7 +191,7 @@ class PublishedTokenizer:
         padding_mask = np.zeros(shape, "bool")
         segment_ids = np.zeros(shape, "int32")
         offsets = np.zeros((*shape, 2), "int32")
-        word_ids = np.full(shape, -1, "int32")
+        sequence_ids, word_ids = np.full((2, *shape), -1, "int32")
         for i, encoding in enumerate(found):
             size = len(encoding.ids)
             token_ids[i, :size] = encoding.ids
@@ -197,14 +199,14 @@ class PublishedTokenizer:
             segment_ids[i, :size] = encoding.type_ids
             if return_offsets:
                 offsets[i, :size] = np.reshape(encoding.offsets, (size, 2))
+                sequence_ids[i, :size] = _numbers(encoding.sequence_ids)
             if return_word_ids:
-                words = encoding.word_ids
-                word_ids[i, :size] = [-1 if word is None else word for word in words]
+                word_ids[i, :size] = _numbers(encoding.word_ids)
         inputs = {"token_ids": token_ids, "padding_mask": padding_mask}
         if self.has_segments:
             inputs["segment_ids"] = segment_ids
         if return_offsets:
-            inputs["offsets"] = offsets
+            inputs["offsets"], inputs["sequence_ids"] = offsets, sequence_ids
         if return_word_ids:
             inputs["word_ids"] = word_ids
         return inputs
@@ -406,3 +408,8 @@ def check_words(texts, name):
 
 def import_tokenizers():
     return import_package("tokenizers", "tokenizers", "text", "Reading a tokenizer")
+
+
+def _numbers(ids):
+    """Numbers of words or texts, -1 for what belongs to none."""
+    return [-1 if number is None else number for number in ids]

@@ -87,6 +87,14 @@ def load_word_piece_tokenizer(folder):
     return None
 
 
+def load_tokenizer(folder):
+    """The tokenizer of a published folder, or `None`."""
+    path = pathlib.Path(folder) / TOKENIZER
+    if path.is_file() and '"WordPiece"' not in path.read_text(encoding="utf-8"):
+        return load_byte_pair_tokenizer(folder)
+    return load_word_piece_tokenizer(folder) or load_byte_pair_tokenizer(folder)
+
+
 def word_piece_tokenizer(words, lowercase=True, settings=None):
     """Makes the tokenizer of BERT from its vocabulary.
 

@@ -38,7 +38,10 @@ class TinyClassifier(Application):
             "weights": "hf://somebody/tiny-classifier@v1",
         },
     }
-    heads = {"num_classes": "head"}
+
+    @classmethod
+    def head_layers(cls):
+        return {"num_classes": ["head"]}
 
     def __init__(
         self,

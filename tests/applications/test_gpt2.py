@@ -278,7 +278,11 @@ def test_large_weights_are_saved_in_several_files(tmp_path, monkeypatch):
 )
 def test_the_presets_have_the_published_sizes(preset, size):
     """Counted with one block, whose like the others are."""
-    entry = {k: v for k, v in GPT2.presets_table[preset].items() if k != "description"}
+    entry = {
+        k: v
+        for k, v in GPT2.presets_table[preset].items()
+        if k not in ("description", "parameters")
+    }
     num_layers = entry.pop("num_layers", 12)
     hidden_dim = entry.get("hidden_dim", 768)
     model = GPT2(num_layers=1, **entry, vocabulary_size=7)

@@ -18,7 +18,7 @@ MODELS = {
         lambda: BERT(vocabulary_size=9, head="classification", **SIZES),
         {**TEXTS, "segment_ids": 0 * TOKENS},
     ),
-    "GPT2": (lambda: GPT2(vocabulary_size=9, head="language_model", **SIZES), TEXTS),
+    "GPT2": (lambda: GPT2(vocabulary_size=9, head="next_token", **SIZES), TEXTS),
     "ViT": (
         lambda: ViT(num_classes=3, image_size=8, patch_size=4, **SIZES),
         np.ones((2, 8, 8, 3), "float32"),

@@ -729,6 +729,33 @@ ROWS = [
         left_out=(),
     ),
     Row(
+        "TextEmbedding",
+        lambda: {"vocabulary_size": V, "hidden_dim": D, "max_length": 9},
+        {"token_ids": "B T tokens"},
+        ("B T D",),
+    ),
+    Row(
+        "TextEmbedding/full",
+        lambda: {
+            "vocabulary_size": V,
+            "hidden_dim": D,
+            "max_length": 9,
+            "num_segments": 3,
+            "embedding_dim": 5,
+            "counted": "tokens",
+            "first_position": 2,
+            "padding_id": 1,
+            "use_norm": False,
+            "epsilon": 0.1,
+            "dropout": 0.2,
+            "initializer": "he_normal",
+            "seed": 3,
+        },
+        {"token_ids": "B T tokens"},
+        ("B T D",),
+        left_out=(),
+    ),
+    Row(
         "TransformerDecoder",
         lambda: {
             "block": layers.TransformerDecoderBlock(num_heads=N, mlp_dim=M),

@@ -258,7 +258,7 @@ def test_labels_that_fit_no_word_or_context_are_told():
 @pytest.mark.once
 def test_texts_alone_are_not_learned_from():
     for make, head, message in (
-        (make_gpt2, "language_model", r"`LanguageModelDataset\(path, model.tokenizer"),
+        (make_gpt2, "next_token", r"`LanguageModelDataset\(path, model.tokenizer"),
         (make_bert, "masked_language_model", "`MaskedLanguageModelDataset"),
         (make_bert, "pretraining", "`MaskedLanguageModelDataset"),
         (make_bert, "classification", r"Pass one for each text: fit\(texts, labels\)"),

@@ -1,24 +1,28 @@
 """BERT as the library transformers publishes it."""
 
-from keras_attention.checkpoints.family import ACTIVATIONS
+from keras_attention.checkpoints.copies import Copy
+from keras_attention.checkpoints.copies import POSITION_IDS
+from keras_attention.checkpoints.copies import UNUSED
+from keras_attention.checkpoints.families.common import encoder_architectures
+from keras_attention.checkpoints.families.common import encoder_fields
+from keras_attention.checkpoints.families.common import linear
+from keras_attention.checkpoints.families.common import norm
+from keras_attention.checkpoints.families.common import query_key_value
+from keras_attention.checkpoints.families.common import read_head
+from keras_attention.checkpoints.families.common import write_head
 from keras_attention.checkpoints.family import Family
-from keras_attention.checkpoints.family import Field
-from keras_attention.checkpoints.labels import read_labels
-from keras_attention.checkpoints.labels import write_labels
+from keras_attention.checkpoints.fields import Field
 from keras_attention.checkpoints.rules import Rule
-from keras_attention.checkpoints.rules import side_by_side
 from keras_attention.checkpoints.rules import TRANSPOSED
 
 EMBEDDINGS = "bert.embeddings."
 BLOCK, OURS = "bert.encoder.layer.{i}.", "encoder/block_{i}/"
-ATTENTION = BLOCK + "attention.self."
-HEAD = "cls.predictions."
-CLASSIFIERS = ("classification", "token_classification")
+WORDS = "cls.predictions."
 
 
 def rules(arguments):
     """The table; where logits are of the embeddings, their bias has another name."""
-    tied = arguments["tie_embeddings"]
+    bias = "bias" if arguments["tie_embeddings"] else "decoder.bias"
     return (
         Rule(
             EMBEDDINGS + "word_embeddings.weight",
@@ -30,93 +34,58 @@ def rules(arguments):
         ),
         Rule(
             EMBEDDINGS + "token_type_embeddings.weight",
-            "segment_embedding/embeddings",
+            "embedding/segment_embedding/embeddings",
         ),
-        *norm(EMBEDDINGS + "LayerNorm", "embedding_norm"),
-        Rule(
-            tuple(ATTENTION + f"{part}.weight" for part in ("query", "key", "value")),
-            OURS + "self_attention/query_key_value_kernel",
-            side_by_side(TRANSPOSED),
-        ),
-        Rule(
-            tuple(ATTENTION + f"{part}.bias" for part in ("query", "key", "value")),
-            OURS + "self_attention/query_key_value_bias",
-            side_by_side(),
-        ),
-        *dense(BLOCK + "attention.output.dense", OURS + "self_attention/output_"),
+        *norm(EMBEDDINGS + "LayerNorm", "embedding/norm"),
+        *query_key_value(BLOCK + "attention.self.", OURS + "self_attention"),
+        *linear(BLOCK + "attention.output.dense", OURS + "self_attention/output_"),
         *norm(
             BLOCK + "attention.output.LayerNorm", OURS + "self_attention_residual/norm"
         ),
-        *dense(BLOCK + "intermediate.dense", OURS + "feed_forward/hidden_"),
-        *dense(BLOCK + "output.dense", OURS + "feed_forward/output_"),
+        *linear(BLOCK + "intermediate.dense", OURS + "feed_forward/hidden_"),
+        *linear(BLOCK + "output.dense", OURS + "feed_forward/output_"),
         *norm(BLOCK + "output.LayerNorm", OURS + "feed_forward_residual/norm"),
-        *dense("bert.pooler.dense", "pooler/", optional=True),
-        *dense(HEAD + "transform.dense", "masked_language_model_dense/"),
-        *norm(HEAD + "transform.LayerNorm", "masked_language_model_norm"),
-        Rule(
-            HEAD + ("bias" if tied else "decoder.bias"),
-            "masked_language_model_bias/bias",
-        ),
-        Rule(HEAD + "decoder.weight", "masked_language_model_head/kernel", TRANSPOSED),
-        *dense("cls.seq_relationship", "next_sentence_head/"),
-        *dense("classifier", "classifier/"),
-        *dense("qa_outputs", "question_answering_head/"),
+        *linear("bert.pooler.dense", "pooler/", optional=True),
+        *linear(WORDS + "transform.dense", "masked_language_model_dense/"),
+        *norm(WORDS + "transform.LayerNorm", "masked_language_model_norm"),
+        Rule(WORDS + bias, "masked_language_model_bias/bias"),
+        Rule(WORDS + "decoder.weight", "masked_language_model_head/kernel", TRANSPOSED),
+        *linear("cls.seq_relationship", "next_sentence_head/"),
+        *linear("classifier", "classifier/"),
+        *linear("qa_outputs", "question_answering_head/"),
     )
 
 
-def dense(published, ours, **options):
-    """The rules of a `Linear`."""
-    return (
-        Rule(published + ".weight", ours + "kernel", TRANSPOSED, **options),
-        Rule(published + ".bias", ours + "bias", **options),
-    )
-
-
-def norm(published, ours):
-    """The rules of a `LayerNorm`."""
-    return (
-        Rule(published + ".weight", ours + "/gamma"),
-        Rule(published + ".bias", ours + "/beta"),
-    )
-
-
-def read(config):
-    architecture = (config.get("architectures") or [""])[0]
-    if not architecture.endswith("Classification"):
-        return {"num_classes": None, "class_names": None}
-    return read_labels(config)
-
-
-def write(arguments):
-    return write_labels(arguments) if arguments["head"] in CLASSIFIERS else {}
+def harmless(arguments):
+    """A pooler and a second task that nobody asked for, and names of tied weights."""
+    parts = ("pooler.dense", "cls.seq_relationship")
+    unused = [f"{part}.{kind}" for part in parts for kind in ("weight", "bias")]
+    found = {
+        "embeddings.position_ids": POSITION_IDS,
+        **dict.fromkeys(unused, UNUSED),
+    }
+    if not arguments["tie_embeddings"]:
+        return {**found, WORDS + "bias": UNUSED}
+    return {
+        **found,
+        WORDS + "decoder.weight": Copy("embeddings.word_embeddings.weight"),
+        WORDS + "decoder.bias": Copy(WORDS + "bias"),
+    }
 
 
 BERT_FAMILY = Family(
     model_type="bert",
-    architectures={
-        "BertModel": {"head": None},
-        "BertForPreTraining": {"head": "pretraining"},
-        "BertForMaskedLM": {"head": "masked_language_model"},
-        "BertForNextSentencePrediction": {"head": "next_sentence"},
-        "BertForSequenceClassification": {"head": "classification"},
-        "BertForTokenClassification": {"head": "token_classification"},
-        "BertForQuestionAnswering": {"head": "question_answering"},
-    },
+    architectures=encoder_architectures(
+        "Bert",
+        more={
+            "BertForPreTraining": {"head": "pretraining"},
+            "BertForNextSentencePrediction": {"head": "next_sentence"},
+        },
+    ),
     fields=(
-        Field("vocab_size", "vocabulary_size", 30522),
         Field("max_position_embeddings", "max_length", 512),
         Field("type_vocab_size", "num_segments", 2),
-        Field("hidden_size", "hidden_dim", 768),
-        Field("num_hidden_layers", "num_layers", 12),
-        Field("num_attention_heads", "num_heads", 12),
-        Field("intermediate_size", "mlp_dim", 3072),
-        Field("hidden_act", "activation", "gelu", ACTIVATIONS),
-        Field("layer_norm_eps", "epsilon", 1e-12),
-        Field("hidden_dropout_prob", "dropout", 0.1),
-        Field("attention_probs_dropout_prob", "attention_dropout", 0.1),
-        Field("classifier_dropout", "classifier_dropout", None),
-        Field("tie_word_embeddings", "tie_embeddings", True),
-        Field("pad_token_id", "padding_id", 0),
+        *encoder_fields(),
     ),
     rules=rules,
     fixed={"position_embedding_type": "absolute"},
@@ -130,11 +99,7 @@ BERT_FAMILY = Family(
         "pooler_type",
     ),
     prefix="bert.",
-    harmless=(
-        r"embeddings\.position_ids",
-        r"cls\.predictions\.(decoder\.(weight|bias)|bias)",
-        r"(pooler\.dense|cls\.seq_relationship)\.(weight|bias)",
-    ),
-    read=read,
-    write=write,
+    harmless=harmless,
+    read=read_head,
+    write=write_head,
 )

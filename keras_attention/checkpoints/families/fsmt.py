@@ -1,15 +1,18 @@
 """Translation models of fairseq as the library transformers publishes them (FSMT)."""
 
+import numpy as np
+
+from keras_attention.checkpoints.copies import Copy
 from keras_attention.checkpoints.families.marian import ALWAYS
 from keras_attention.checkpoints.families.marian import decoder_fields
 from keras_attention.checkpoints.families.marian import FIXED
-from keras_attention.checkpoints.families.marian import HARMLESS
 from keras_attention.checkpoints.families.marian import IGNORED
 from keras_attention.checkpoints.families.marian import sized_fields
 from keras_attention.checkpoints.families.marian import stack_rules
+from keras_attention.checkpoints.families.marian import tables_of_positions
 from keras_attention.checkpoints.families.marian import vocabulary_sizes
 from keras_attention.checkpoints.family import Family
-from keras_attention.checkpoints.family import Field
+from keras_attention.checkpoints.fields import Field
 from keras_attention.checkpoints.rules import Rule
 from keras_attention.checkpoints.rules import TRANSPOSED
 
@@ -30,6 +33,36 @@ def rules(arguments):
         *stack_rules("decoder"),
         Rule("model.decoder.output_projection.weight", "output/kernel", TRANSPOSED),
     )
+
+
+def sinusoids(shape, arguments):
+    """The table of positions, as tensor2tensor and fairseq make it.
+
+    Wave lengths end at 10000; row 0 is for what has no position, that of padding is
+    zero.
+    """
+    length, width = shape
+    half = width // 2
+    frequencies = np.exp(np.arange(half) * -(np.log(10000.0) / (half - 1)))
+    angles = np.arange(length)[:, None] * frequencies
+    table = np.zeros(shape)
+    table[:, : 2 * half] = np.concatenate([np.sin(angles), np.cos(angles)], axis=1)
+    table[arguments["padding_id"]] = 0.0
+    return table
+
+
+def harmless(arguments):
+    """Tables of positions, and copies of tied weights.
+
+    The tables are parameters there, which fine-tuning moves: such a file is refused.
+    """
+    found = tables_of_positions(sinusoids)
+    target = "model.decoder.embed_tokens.weight"
+    if arguments["share_embeddings"]:
+        found["model.encoder.embed_tokens.weight"] = Copy(target)
+    if arguments["tie_output"]:
+        found["model.decoder.output_projection.weight"] = Copy(target)
+    return found
 
 
 def read(config):
@@ -69,11 +102,7 @@ FSMT_FAMILY = Family(
     fixed=FIXED,
     # The languages are for the tokenizer; `decoder` repeats other fields.
     ignored=(*IGNORED, "tie_word_embeddings", "langs", "decoder"),
-    harmless=(
-        *HARMLESS,
-        r"model\.encoder\.embed_tokens\.weight",
-        r"model\.decoder\.output_projection\.weight",
-    ),
+    harmless=harmless,
     read=read,
     write=write,
 )

@@ -3,12 +3,20 @@
 Its projections are stored as (inputs, outputs), unlike those of every other family.
 """
 
-from keras_attention.checkpoints.family import ACTIVATIONS
+from keras_attention.checkpoints.copies import CAUSAL_MASK
+from keras_attention.checkpoints.copies import Copy
+from keras_attention.checkpoints.copies import UNUSED
+from keras_attention.checkpoints.families.common import fused_query_key_value
+from keras_attention.checkpoints.families.common import linear
+from keras_attention.checkpoints.families.common import norm
+from keras_attention.checkpoints.families.common import read_head
+from keras_attention.checkpoints.families.common import SEQUENCE_HEADS
+from keras_attention.checkpoints.families.common import write_head
 from keras_attention.checkpoints.family import Family
-from keras_attention.checkpoints.family import Field
-from keras_attention.checkpoints.labels import read_labels
-from keras_attention.checkpoints.labels import write_labels
+from keras_attention.checkpoints.fields import ACTIVATIONS
+from keras_attention.checkpoints.fields import Field
 from keras_attention.checkpoints.rules import Rule
+from keras_attention.checkpoints.rules import SAME
 from keras_attention.checkpoints.rules import TRANSPOSED
 
 BLOCK, OURS = "transformer.h.{i}.", "decoder/block_{i}/"
@@ -16,46 +24,39 @@ BLOCK, OURS = "transformer.h.{i}.", "decoder/block_{i}/"
 RULES = (
     Rule("transformer.wte.weight", "embedding/token_embedding/embeddings"),
     Rule("transformer.wpe.weight", "embedding/position_embedding/table"),
-    Rule(BLOCK + "ln_1.weight", OURS + "self_attention_residual/norm/gamma"),
-    Rule(BLOCK + "ln_1.bias", OURS + "self_attention_residual/norm/beta"),
-    Rule(BLOCK + "attn.c_attn.weight", OURS + "self_attention/query_key_value_kernel"),
-    Rule(BLOCK + "attn.c_attn.bias", OURS + "self_attention/query_key_value_bias"),
-    Rule(BLOCK + "attn.c_proj.weight", OURS + "self_attention/output_kernel"),
-    Rule(BLOCK + "attn.c_proj.bias", OURS + "self_attention/output_bias"),
-    Rule(BLOCK + "ln_2.weight", OURS + "feed_forward_residual/norm/gamma"),
-    Rule(BLOCK + "ln_2.bias", OURS + "feed_forward_residual/norm/beta"),
-    Rule(BLOCK + "mlp.c_fc.weight", OURS + "feed_forward/hidden_kernel"),
-    Rule(BLOCK + "mlp.c_fc.bias", OURS + "feed_forward/hidden_bias"),
-    Rule(BLOCK + "mlp.c_proj.weight", OURS + "feed_forward/output_kernel"),
-    Rule(BLOCK + "mlp.c_proj.bias", OURS + "feed_forward/output_bias"),
-    Rule("transformer.ln_f.weight", "decoder/norm/gamma"),
-    Rule("transformer.ln_f.bias", "decoder/norm/beta"),
-    Rule("lm_head.weight", "language_model_head/kernel", TRANSPOSED),
+    *norm(BLOCK + "ln_1", OURS + "self_attention_residual/norm"),
+    *fused_query_key_value(BLOCK + "attn.c_attn", OURS + "self_attention"),
+    *linear(BLOCK + "attn.c_proj", OURS + "self_attention/output_", SAME),
+    *norm(BLOCK + "ln_2", OURS + "feed_forward_residual/norm"),
+    *linear(BLOCK + "mlp.c_fc", OURS + "feed_forward/hidden_", SAME),
+    *linear(BLOCK + "mlp.c_proj", OURS + "feed_forward/output_", SAME),
+    *norm("transformer.ln_f", "decoder/norm"),
+    Rule("lm_head.weight", "next_token_head/kernel", TRANSPOSED),
     Rule("score.weight", "classifier/kernel", TRANSPOSED),
 )
 
 
-def read(config):
-    architecture = (config.get("architectures") or [""])[0]
-    if not architecture.endswith("Classification"):
-        return {"num_classes": None, "class_names": None}
-    return read_labels(config)
+def harmless(arguments):
+    """Masks that are buffers, and the other name of the tied table."""
+    found = {"h.{i}.attn.bias": CAUSAL_MASK, "h.{i}.attn.masked_bias": UNUSED}
+    if arguments["tie_embeddings"]:
+        found["lm_head.weight"] = Copy("wte.weight")
+    return found
 
 
 def write(arguments):
     end = arguments["end_id"]
     # The token that ends a text also begins one.
     config = {"bos_token_id": end[0] if isinstance(end, list) and end else end}
-    is_classifier = arguments["head"] == "classification"
-    return {**config, **(write_labels(arguments) if is_classifier else {})}
+    return {**config, **write_head(arguments)}
 
 
 GPT2_FAMILY = Family(
     model_type="gpt2",
     architectures={
         "GPT2Model": {"head": None},
-        "GPT2LMHeadModel": {"head": "language_model"},
-        "GPT2ForSequenceClassification": {"head": "classification"},
+        "GPT2LMHeadModel": {"head": "next_token"},
+        "GPT2ForSequenceClassification": {"head": SEQUENCE_HEADS},
     },
     fields=(
         Field("vocab_size", "vocabulary_size", 50257),
@@ -86,7 +87,7 @@ GPT2_FAMILY = Family(
         "summary_first_dropout",
     ),
     prefix="transformer.",
-    harmless=(r"lm_head\.weight", r"h\.\d+\.attn\.(bias|masked_bias)"),
-    read=read,
+    harmless=harmless,
+    read=read_head,
     write=write,
 )

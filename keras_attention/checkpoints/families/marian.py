@@ -3,12 +3,18 @@
 The tables of positions are not in the files, or need not be.
 """
 
-from keras_attention.checkpoints.family import ACTIVATIONS
+import numpy as np
+
+from keras_attention.checkpoints.copies import Buffer
+from keras_attention.checkpoints.copies import Copy
+from keras_attention.checkpoints.families.common import linear
+from keras_attention.checkpoints.families.common import norm
+from keras_attention.checkpoints.families.common import query_key_value
 from keras_attention.checkpoints.family import Family
-from keras_attention.checkpoints.family import Field
+from keras_attention.checkpoints.fields import ACTIVATIONS
+from keras_attention.checkpoints.fields import Field
 from keras_attention.checkpoints.rules import AXIS_IN_FRONT
 from keras_attention.checkpoints.rules import Rule
-from keras_attention.checkpoints.rules import side_by_side
 from keras_attention.checkpoints.rules import TRANSPOSED
 
 # What a model of this kind has besides the fields of its config.json.
@@ -28,40 +34,14 @@ def stack_rules(side):
         attentions["encoder_attn"] = "cross_attention"
     rules = []
     for attention, name in attentions.items():
-        parts = [f"{theirs}{attention}.{part}_proj." for part in ("q", "k", "v", "out")]
-        kernels, biases = ([part + kind for part in parts] for kind in WEIGHT_AND_BIAS)
-        *kernels, kernel = kernels
-        *biases, bias = biases
-        layer = f"{ours}{name}/"
-        rules += [
-            Rule(
-                tuple(kernels),
-                layer + "query_key_value_kernel",
-                side_by_side(TRANSPOSED),
-            ),
-            Rule(tuple(biases), layer + "query_key_value_bias", side_by_side()),
-            Rule(kernel, layer + "output_kernel", TRANSPOSED),
-            Rule(bias, layer + "output_bias"),
-            *_norm(f"{theirs}{attention}_layer_norm.", f"{ours}{name}_residual/norm/"),
-        ]
-    for layer, name in (("fc1", "hidden"), ("fc2", "output")):
-        mlp = f"{ours}feed_forward/{name}"
-        rules += [
-            Rule(f"{theirs}{layer}.weight", f"{mlp}_kernel", TRANSPOSED),
-            Rule(f"{theirs}{layer}.bias", f"{mlp}_bias"),
-        ]
-    rules += _norm(f"{theirs}final_layer_norm.", f"{ours}feed_forward_residual/norm/")
+        layer, parts = f"{theirs}{attention}", ("q_proj", "k_proj", "v_proj")
+        rules += query_key_value(f"{layer}.", ours + name, parts)
+        rules += linear(f"{layer}.out_proj", f"{ours}{name}/output_")
+        rules += norm(f"{layer}_layer_norm", f"{ours}{name}_residual/norm")
+    rules += linear(f"{theirs}fc1", f"{ours}feed_forward/hidden_")
+    rules += linear(f"{theirs}fc2", f"{ours}feed_forward/output_")
+    rules += norm(f"{theirs}final_layer_norm", f"{ours}feed_forward_residual/norm")
     return rules
-
-
-WEIGHT_AND_BIAS = ("weight", "bias")
-
-
-def _norm(theirs, ours):
-    return [
-        Rule(theirs + "weight", ours + "gamma"),
-        Rule(theirs + "bias", ours + "beta"),
-    ]
 
 
 def rules(arguments):
@@ -170,7 +150,39 @@ FIXED = {
     "decoder_layerdrop": 0.0,
 }
 IGNORED = ("num_hidden_layers", "init_std", "classif_dropout", "classifier_dropout")
-HARMLESS = (r"model\.(en|de)coder\.embed_positions\.weight",)
+
+
+def sinusoids(shape, arguments):
+    """The table of positions: sines in the first half, cosines in the second.
+
+    Vaswani et al. 2017, Section 3.5, with the wave lengths 10000^(2i / D).
+    """
+    length, width = shape
+    angles = np.arange(length)[:, None] / 10000.0 ** (np.arange(0, width, 2) / width)
+    return np.concatenate([np.sin(angles), np.cos(angles[:, : width // 2])], axis=1)
+
+
+def tables_of_positions(values):
+    """Those that a file may have, which are computed here."""
+    sides = ("encoder", "decoder")
+    return {f"model.{side}.embed_positions.weight": Buffer(values) for side in sides}
+
+
+def harmless(arguments):
+    """Tables of positions, and copies of tied weights."""
+    found = tables_of_positions(sinusoids)
+    if arguments["share_embeddings"]:
+        of = Copy("model.shared.weight")
+        found["model.encoder.embed_tokens.weight"] = of
+        found["model.decoder.embed_tokens.weight"] = of
+        target = "model.shared.weight"
+    else:
+        target = "model.decoder.embed_tokens.weight"
+        found["model.shared.weight"] = Copy("model.encoder.embed_tokens.weight")
+    if arguments["tie_output"]:
+        found["lm_head.weight"] = Copy(target)
+    return found
+
 
 MARIAN_FAMILY = Family(
     model_type="marian",
@@ -187,13 +199,7 @@ MARIAN_FAMILY = Family(
         "share_encoder_decoder_embeddings",
         "tie_word_embeddings",
     ),
-    # Copies of tied weights.
-    harmless=(
-        *HARMLESS,
-        r"model\.shared\.weight",
-        r"model\.(en|de)coder\.embed_tokens\.weight",
-        r"lm_head\.weight",
-    ),
+    harmless=harmless,
     read=read,
     write=write,
 )

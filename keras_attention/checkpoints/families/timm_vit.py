@@ -5,14 +5,14 @@ import re
 
 import numpy as np
 
+from keras_attention.checkpoints.families.common import linear
+from keras_attention.checkpoints.families.common import norm
 from keras_attention.checkpoints.families.vit import front
-from keras_attention.checkpoints.families.vit import linear
-from keras_attention.checkpoints.families.vit import norm
 from keras_attention.checkpoints.families.vit import options
 from keras_attention.checkpoints.families.vit import OURS
-from keras_attention.checkpoints.families.vit import stretch_positions
 from keras_attention.checkpoints.family import Family
-from keras_attention.checkpoints.family import Field
+from keras_attention.checkpoints.fields import Field
+from keras_attention.images.grids import stretch_positions
 from keras_attention.images.image_processor import ImageProcessor
 from keras_attention.images.image_processor import resampling_weights
 from keras_attention.images.image_processor_files import write_timm_processor

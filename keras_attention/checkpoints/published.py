@@ -1,0 +1,215 @@
+"""Published weights: read into a model, written from one, nothing lost in silence."""
+
+import warnings
+
+import keras
+import numpy as np
+
+from keras_attention.checkpoints.copies import Buffer
+from keras_attention.checkpoints.copies import Copy
+from keras_attention.checkpoints.rules import match
+from keras_attention.checkpoints.rules import pattern_of
+from keras_attention.checkpoints.tensors import open_tensors
+from keras_attention.checkpoints.tensors import write_tensors
+from keras_attention.checkpoints.weights import is_float
+from keras_attention.checkpoints.weights import listed
+from keras_attention.checkpoints.weights import named_weights
+
+# What no family says of a name.
+UNKNOWN = object()
+
+
+def load_published(
+    model,
+    folder,
+    family,
+    saved,
+    arguments,
+    new_layers=(),
+    head_layers=(),
+    may_resize=False,
+):
+    """Reads published weights into a model.
+
+    All names and shapes are compared before the first weight changes.
+
+    Args:
+        model: A model that is built.
+        folder: Folder of the checkpoint.
+        family: Its `Family`.
+        saved: Arguments of the published model.
+        arguments: Arguments of `model`.
+        new_layers: Paths of layers that stay as they were made where their tensors are
+            missing or do not fit, since another head was asked for.
+        head_layers: Paths of layers, of all heads, whose tensors may be left over.
+        may_resize: Whether a rule may fit a tensor to another size, since an argument
+            was asked for that the published model does not have.
+
+    Returns:
+        The weights that were read, a list.
+
+    Raises:
+        ValueError: The files are missing or damaged, or do not fit the model.
+    """
+    weights = named_weights(model)
+    rules = family.rules_for(arguments)
+    with open_tensors(folder) as (path, published):
+        tensors = {family.without_prefix(name): t for name, t in published.items()}
+        faults = _Faults(model, path, len(weights), len(published))
+        kinds = family.harmless_for(saved)
+        kinds = {pattern_of(name): kind for name, kind in kinds.items()}
+        _merge_copies(tensors, kinds, faults)
+        plan, stay, random = [], set(), []
+        for transfer in match(rules, weights):
+            names = [family.without_prefix(name) for name in transfer.names]
+            parts = [tensors.pop(name, None) for name in names]
+            fault = faults.of(transfer, parts, may_resize)
+            layers = {_layer_of(path, new_layers) for path in transfer.weights}
+            if fault is None:
+                plan.append((transfer, parts, layers))
+            elif layers != {None}:
+                stay |= layers  # a layer of which only a part fits is new as a whole
+            elif transfer.rule.optional and all(part is None for part in parts):
+                random.extend(transfer.names)
+            else:
+                faults.add(*fault)
+        spare = [
+            rule
+            for rule in (*rules, *family.rules_for(saved))
+            if _layer_of(rule.paths_as_written[0], head_layers)
+        ]
+        for name in sorted(tensors):
+            if any(rule.is_published_as(name, family.prefix) for rule in spare):
+                continue
+            may_be_there = _is_harmless(name, tensors[name], kinds, saved)
+            if isinstance(may_be_there, str):
+                faults.add(may_be_there, name)
+            elif not may_be_there:
+                faults.add("unknown to the model", name)
+        faults.tell()
+        if random:
+            warnings.warn(
+                f"{path} has no {', '.join(random)}: these weights of {model.name!r} "
+                "stay random until they are trained.",
+                stacklevel=4,
+            )
+        loaded = []
+        for transfer, parts, layers in plan:
+            if not layers & (stay - {None}):
+                _load(transfer, parts, saved, arguments)
+                loaded.extend(transfer.weights.values())
+        return loaded
+
+
+def _merge_copies(tensors, kinds, faults):
+    """Takes out the second of two names of a tied tensor; either may be missing."""
+    for name in sorted(tensors):
+        kind = _kind_of(name, kinds)
+        if not isinstance(kind, Copy):
+            continue
+        tensor = tensors.pop(name)
+        if kind.of not in tensors:
+            tensors[kind.of] = tensor
+        elif not _are_equal(tensor, tensors[kind.of]):
+            faults.add("unlike what it is tied to", f"{name} and {kind.of}")
+
+
+def _is_harmless(name, tensor, kinds, saved):
+    """Whether a tensor that no weight asked for may be there.
+
+    Returns:
+        True, False, or what is wrong with it.
+    """
+    kind = _kind_of(name, kinds)
+    if isinstance(kind, Buffer) and not kind.holds(tensor.read(), saved):
+        return "with other numbers than are computed there"
+    return kind is not UNKNOWN
+
+
+def _kind_of(name, kinds):
+    """What a published name is, by the harmless ones of its family."""
+    return next((k for p, k in kinds.items() if p.fullmatch(name)), UNKNOWN)
+
+
+def _are_equal(one, other):
+    return one.shape == other.shape and np.array_equal(one.read(), other.read())
+
+
+def _load(transfer, parts, saved, arguments):
+    arrays = [part.read() for part in parts]
+    if any(is_float(weight.dtype) for weight in transfer.weights.values()):
+        arrays = [a.astype("float32") if a.dtype.itemsize == 2 else a for a in arrays]
+    arrays = transfer.rule.transform.load(arrays)
+    for weight, array in zip(transfer.weights.values(), arrays, strict=True):
+        if tuple(array.shape) != tuple(weight.shape):
+            array = transfer.rule.resize(array, saved, arguments)
+        weight.assign(np.ascontiguousarray(array))
+
+
+def _layer_of(path, layers):
+    """The layer among some in which a weight is, or `None`."""
+    return next((layer for layer in layers if path.startswith(f"{layer}/")), None)
+
+
+class _Faults:
+    """Collects what does not fit, and tells it in one message."""
+
+    def __init__(self, model, path, num_weights, num_tensors):
+        self.model, self.path = model, path
+        self.num_weights, self.num_tensors = num_weights, num_tensors
+        self.found = {}
+
+    def add(self, kind, *texts):
+        self.found.setdefault(kind, []).extend(texts)
+
+    def of(self, transfer, parts, may_resize):
+        """What is wrong with the tensors of a rule, `(kind, *texts)`, or `None`."""
+        missing = [n for n, p in zip(transfer.names, parts, strict=True) if p is None]
+        if missing:
+            return "missing", *missing
+        shapes = transfer.published_shapes
+        for name, part, shape in zip(transfer.names, parts, shapes, strict=True):
+            if part.shape != shape and not (may_resize and transfer.rule.resize):
+                return "of another shape", f"{name} {part.shape}, expected {shape}"
+            weights = transfer.weights.values()
+            if is_float(str(part.dtype)) != any(is_float(w.dtype) for w in weights):
+                return "of another type", f"{name} {part.dtype}"
+        return None
+
+    def tell(self):
+        if not self.found:
+            return
+        counted = "; ".join(
+            f"{len(texts)} {kind} ({listed(texts)})"
+            for kind, texts in self.found.items()
+        )
+        raise ValueError(
+            f"{self.path} does not fit {type(self.model).__name__} "
+            f"{self.model.name!r}, which has {self.num_weights} weights. Of the "
+            f"{self.num_tensors} tensors: {counted}. Nothing was loaded. To drop the "
+            "head and make a new one, pass its argument: `num_classes` or `head`."
+        )
+
+
+def save_published(model, folder, family, arguments):
+    """Writes the weights of a model under their published names.
+
+    Args:
+        model: A model that is built.
+        folder: Where the files go, usually what `replace_files` yields.
+        family: The `Family` to write.
+        arguments: The arguments of the model.
+    """
+    first, *_ = family.architectures
+    is_bare = family.architecture_of(arguments) == first
+    arrays = {}
+    for transfer in match(family.rules_for(arguments), named_weights(model)):
+        weights = [
+            np.asarray(keras.ops.convert_to_numpy(weight))
+            for weight in transfer.weights.values()
+        ]
+        parts = transfer.rule.transform.save(weights)
+        for name, array in zip(transfer.names, parts, strict=True):
+            name = family.without_prefix(name) if is_bare else name
+            arrays[name] = np.asarray(array, order="C")
+    write_tensors(folder, arrays, {"format": "pt"})

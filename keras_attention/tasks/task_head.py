@@ -1,0 +1,264 @@
+"""A head: what follows an encoder for one task, how it learns and what it answers.
+
+The word is that of fine-tuning. What reads in parallel is called an attention head.
+
+Letters: B sequences, T tokens, D width of a token, V vocabulary, C classes.
+"""
+
+import dataclasses
+
+import keras
+
+from keras_attention.checks import check_positive
+from keras_attention.layers.channel_bias import ChannelBias
+from keras_attention.layers.last_token import LastToken
+from keras_attention.ops.activations import ACTIVATIONS
+from keras_attention.tasks.raw_inputs import class_ids
+
+# The layers that heads share, by name.
+POOLER = ("pooler",)
+WORDS = (
+    "masked_language_model_dense",
+    "masked_language_model_norm",
+    "masked_language_model_head",
+    "masked_language_model_bias",
+)
+CLASSES = ("classifier",)
+
+
+class TaskHead:
+    """What follows an encoder for one task.
+
+    Abstract. Each task has one, an object without weights that serves all models: the
+    layers that `attach` makes belong to the model. A subclass sets
+
+    - `name`: the value of `head` that asks for it;
+    - `layers`: names of the layers that it makes, new where another head was saved;
+    - `num_classes`: how many classes it has by default, `None` for a task without;
+    - `dataset`: the data set that makes its targets of texts alone, if there is one.
+
+    Example:
+
+    >>> class Length(TaskHead):
+    ...     name = "length"
+    ...     layers = ("length",)
+    ...     def attach(self, text):
+    ...         return keras.layers.Dense(1, name="length")(text.pooled())
+    >>> Length().attach(EncodedText(keras.Input((None, 8)))).shape
+    (None, 1)
+    """
+
+    name = None
+    layers = ()
+    num_classes = None
+    dataset = None
+
+    def attach(self, encoded):
+        """Makes the layers of the head, and calls them.
+
+        Args:
+            encoded: What they read, such as an `EncodedText`.
+
+        Returns:
+            The outputs of the model.
+        """
+        raise NotImplementedError
+
+    def count_classes(self, num_classes, class_names):
+        """Checks how many classes there are.
+
+        Args:
+            num_classes: Number of classes, or `None`.
+            class_names: Their names, or `None`.
+
+        Returns:
+            The number, by default as many as there are names; `None` for a task
+            without classes.
+
+        Raises:
+            ValueError: The task has no classes, or not as many as there are names.
+        """
+        if self.num_classes is None:
+            if num_classes is None and class_names is None:
+                return None
+            raise ValueError(
+                "`num_classes` and `class_names` are for a model that classifies. "
+                f"Received: head={self.name!r}, num_classes={num_classes}. Pass "
+                'head="classification".'
+            )
+        return count_classes(num_classes, class_names, self.num_classes)
+
+    # What a user passes, and gets.
+
+    def flatten(self, examples):
+        """The texts, or pairs of them, that the tokenizer reads for some examples."""
+        return examples
+
+    def unflatten(self, array, examples):
+        """What was made of each text, `(rows, ...)`, laid together by example."""
+        return array
+
+    def read_labels(self, model, labels, examples):
+        """Labels as numbers.
+
+        Args:
+            model: The model.
+            labels: What `fit` or `evaluate` received for `y`.
+            examples: The texts or pictures.
+
+        Returns:
+            Array with n rows, a dict of such arrays, or a list of n arrays.
+
+        Raises:
+            ValueError: A label is none.
+        """
+        return class_ids(labels)
+
+    def prepare_labels(self, model, labels, examples, length=None):
+        """The targets of a batch, and their weights or `None`.
+
+        Args:
+            model: The model.
+            labels: The rows of the batch of what `read_labels` returned.
+            examples: Those of the batch.
+            length: T.
+        """
+        return labels, None
+
+    def classify(self, model, examples, batch_size=None):
+        """The class of each example, and the probabilities of all classes."""
+        raise ValueError(
+            f"This {type(model).__name__} has head={self.name!r}, so it does not "
+            'classify. Load it with head="classification".'
+        )
+
+    def answer(self, model, examples, batch_size=None, max_answer_length=30):
+        """The part of each second text that answers the first."""
+        raise ValueError(
+            f"This {type(model).__name__} has head={self.name!r}, so it answers no "
+            'questions. Load it with head="question_answering".'
+        )
+
+    def choose(self, model, examples, batch_size=None):
+        """The most probable of the choices that each text has."""
+        raise ValueError(
+            f"This {type(model).__name__} has head={self.name!r}, so it chooses "
+            'nothing. Load it with head="multiple_choice".'
+        )
+
+
+@dataclasses.dataclass
+class EncodedText:
+    """What an encoder made of texts, and how its paper pools them and predicts words.
+
+    Args:
+        tokens: `(B, T, D)`.
+        embedding: The layer that made vectors of the token ids, with a
+            `token_embedding`, for heads that predict words.
+        padding_mask: `(B, T)`, for a sequence that its last token stands for.
+        token_ids: `(B, C, T)`, where texts have choices.
+        pooled_from: Which token stands for the whole text, `"first"` or `"last"`.
+        pooler: Activation of the layer behind it, or `None` for no such layer.
+        pooler_dropout: Fraction dropped in front of that layer.
+        has_pooled_output: Whether a model without a head returns that, too.
+        activation: Activation of the layer that predicts words.
+        epsilon: Of its norm.
+        tie_embeddings: Whether words are predicted by the table that is read.
+        second_task: Name of the head that is pretrained beside the masked words.
+        num_classes: C.
+        dropout: Fraction dropped in front of the classes.
+        answer_dropout: Fraction dropped in front of the places of answers.
+        use_bias: Whether the classes have biases.
+        seed: Integer, for reproducible dropout.
+    """
+
+    tokens: object
+    embedding: object = None
+    padding_mask: object = None
+    token_ids: object = None
+    pooled_from: str = "first"
+    pooler: str | None = "tanh"
+    pooler_dropout: float = 0.0
+    has_pooled_output: bool = True
+    activation: str = "gelu"
+    epsilon: float = 1e-12
+    tie_embeddings: bool = True
+    second_task: str = "next_sentence"
+    num_classes: int | None = None
+    dropout: float = 0.0
+    answer_dropout: float = 0.0
+    use_bias: bool = True
+    seed: int | None = None
+
+    def pooled(self):
+        """One vector for each text, `(B, D)`."""
+        x = self.tokens
+        if self.pooled_from == "last":
+            x = LastToken(name="last_token")(x, self.padding_mask)
+        else:
+            x = x[:, 0]
+        if self.pooler is None:
+            return x
+        if self.pooler_dropout:
+            x = self.dropped(x, self.pooler_dropout, "pooler_dropout")
+        x = dense(self.tokens.shape[-1], "pooler")(x)
+        return ACTIVATIONS[self.pooler](x)
+
+    def words(self):
+        """Logits of the word at each place, `(B, T, V)`."""
+        table = self.embedding.token_embedding
+        x = dense(table.output_dim, "masked_language_model_dense")(self.tokens)
+        x = ACTIVATIONS[self.activation](x)
+        x = keras.layers.LayerNormalization(
+            epsilon=self.epsilon, name="masked_language_model_norm"
+        )(x)
+        if self.tie_embeddings:
+            x = table(x, reverse=True)
+        else:
+            x = dense(table.input_dim, "masked_language_model_head", use_bias=False)(x)
+        return ChannelBias(name="masked_language_model_bias")(x)
+
+    def classes(self, x):
+        """Logits `(..., C)` of `x` `(..., D)`."""
+        x = self.dropped(x, self.dropout, "classifier_dropout")
+        return dense(self.num_classes, "classifier", use_bias=self.use_bias)(x)
+
+    def dropped(self, x, rate, name):
+        """`x` with a fraction dropped in training."""
+        return keras.layers.Dropout(rate, seed=self.seed, name=name)(x)
+
+
+def dense(units, name, **options):
+    """A projection that begins as BERT's do, small (its code, `initializer_range`)."""
+    small = keras.initializers.TruncatedNormal(stddev=0.02)
+    return keras.layers.Dense(units, kernel_initializer=small, name=name, **options)
+
+
+def count_classes(num_classes, class_names, by_default=2):
+    """Checks how many classes there are.
+
+    Args:
+        num_classes: Number of classes, or `None`.
+        class_names: Their names, or `None`.
+        by_default: The number where neither is given.
+
+    Returns:
+        The number of classes.
+
+    Raises:
+        ValueError: There are not as many classes as names.
+
+    Example:
+
+    >>> count_classes(None, ["cat", "dog", "fox"])
+    3
+    """
+    if num_classes is None:
+        return by_default if class_names is None else len(class_names)
+    check_positive(num_classes=num_classes)
+    if class_names is not None and len(class_names) != num_classes:
+        raise ValueError(
+            f"`class_names` must be as many as there are classes. Received: "
+            f"num_classes={num_classes}, {len(class_names)} names."
+        )
+    return num_classes

@@ -1,0 +1,79 @@
+"""Texts as users pass them: strings, pairs, lists of words, texts with choices."""
+
+from keras_attention.tokenizers.vocabulary import read_strings
+from keras_attention.tokenizers.vocabulary import shorten
+
+
+def read_texts(x, head=None):
+    """The texts, or pairs of texts, of one argument.
+
+    Args:
+        x: Anything.
+        head: The head of the model.
+
+    Returns:
+        List, or `None` where there are no strings.
+
+    Raises:
+        ValueError: Only some of it are texts.
+
+    Example:
+
+    >>> read_texts((["What?", "Who?"], ["That.", "She."]))
+    [('What?', 'That.'), ('Who?', 'She.')]
+    """
+    x = read_strings(x)
+    if isinstance(x, str):
+        raise ValueError(
+            f"Texts must be a list of strings. Received the string {shorten(x)}. Put "
+            "one text in a list: [text]."
+        )
+    if isinstance(x, dict) and "texts" in x:
+        if x.keys() - {"texts", "pairs"}:
+            raise ValueError(
+                "A dict of texts holds `texts`, and `pairs` for the second text of "
+                f"each pair. Received: {', '.join(sorted(x))}."
+            )
+        x = (x["texts"], x["pairs"]) if "pairs" in x else read_strings(x["texts"])
+    if not isinstance(x, list | tuple):
+        return None
+    if isinstance(x, tuple) and len(x) == 2 and head != "token_classification":
+        columns = [read_strings(column) for column in x]
+        if all(isinstance(column, list | tuple) for column in columns):
+            x = _pair_up(*columns)
+    if not any(_is_text(example) for example in x):
+        return [] if len(x) == 0 else None
+    kind = next((kind for kind in (tuple, list) if isinstance(x[0], kind)), str)
+    for i, example in enumerate(x):
+        if not _is_text(example) or not isinstance(example, kind):
+            raise ValueError(
+                "Texts must be strings, lists of words, or tuples of two texts, all of "
+                f"one kind. Received {shorten(example)} at position {i}."
+            )
+    return list(x)
+
+
+def _pair_up(texts, pairs):
+    if len(texts) != len(pairs):
+        raise ValueError(
+            "Each text needs the second text of its pair. Received: "
+            f"{len(texts)} texts and {len(pairs)} pairs."
+        )
+    return list(zip(texts, pairs, strict=True))
+
+
+def _is_text(example):
+    """Whether it is a string, a list of words, or a pair of texts."""
+    if isinstance(example, tuple):
+        return len(example) == 2 and all(map(_is_text, example))
+    is_words = isinstance(example, list)
+    return isinstance(example, str) or (
+        is_words and all(isinstance(word, str) for word in example)
+    )
+
+
+def split_pairs(examples):
+    """The first texts, and the second ones or `None`."""
+    if not isinstance(examples[0], tuple):
+        return examples, None
+    return tuple(map(list, zip(*examples, strict=True)))
