@@ -252,7 +252,13 @@ class Application(keras.Model):
     @classmethod
     def _from_published(cls, family, config, folder, load_weights, overrides):
         place = folder / CONFIG
-        saved = family.read_arguments(config, place, head_is_given="head" in overrides)
+        by_head = "head" in cls.head_layers()
+        saved = family.read_arguments(
+            config,
+            place,
+            head_is_given=bool(overrides.keys() & cls.head_layers().keys()),
+            body="head=None" if by_head else "num_classes=None",
+        )
         saved.update(cls.read_assets(folder, given=overrides))
         if "head" in saved and saved["num_classes"] is None:
             if overrides.get("num_classes") is not None:
@@ -276,6 +282,7 @@ class Application(keras.Model):
                 new_layers=new_layers,
                 head_layers=_layers_of(cls.head_layers()) if may_be_left else (),
                 may_resize=bool(overrides),
+                may_have_other_heads=not family.knows_head(config),
             )
         initial_values.draw(except_for=loaded)
         return model

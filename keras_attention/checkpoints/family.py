@@ -95,7 +95,7 @@ class Family:
             name in self.architectures for name in config.get("architectures", ())
         )
 
-    def read_arguments(self, config, place, head_is_given=False):
+    def read_arguments(self, config, place, head_is_given=False, body="head=None"):
         """Translates `config.json` into arguments of our model.
 
         Args:
@@ -103,6 +103,7 @@ class Family:
             place: Where it was read, for messages.
             head_is_given: Whether the head need not be known, because another is asked
                 for.
+            body: The argument that asks for none, for messages.
 
         Returns:
             Dict.
@@ -112,7 +113,7 @@ class Family:
         """
         place = f"{place} (model_type {self.model_type!r})"
         self._check_fields(config, place)
-        arguments = dict(self._architecture(config, place, head_is_given))
+        arguments = dict(self._architecture(config, place, head_is_given, body))
         for field in self.fields:
             arguments[field.argument] = field.read(config, place)
         if self.read is not None:
@@ -153,7 +154,16 @@ class Family:
                     f"compute. It knows {name}={value!r}."
                 )
 
-    def _architecture(self, config, place, head_is_given):
+    def knows_head(self, config):
+        """Whether all heads that a `config.json` may name are known.
+
+        Args:
+            config: What it holds.
+        """
+        names = config.get("architectures") or self.architectures
+        return any(name in self.architectures for name in names)
+
+    def _architecture(self, config, place, head_is_given, body):
         first, *_ = self.architectures
         names = config.get("architectures") or [first]
         for name in names:
@@ -161,10 +171,11 @@ class Family:
                 wanted = self.architectures[name]
                 return {key: _alternatives(value)[0] for key, value in wanted.items()}
         if head_is_given:
-            return self.architectures[first]
+            wanted = self.architectures[first]
+            return {key: _alternatives(value)[0] for key, value in wanted.items()}
         raise ValueError(
             f"{place} is a {names[0]}, which is not known here. Known: "
-            f"{', '.join(self.architectures)}. Pass `head` to load it without its head."
+            f"{', '.join(self.architectures)}. Pass {body} to load it without its head."
         )
 
     def write_config(self, arguments, defaults=None):

@@ -6,9 +6,12 @@ import pathlib
 import keras
 
 from keras_attention.checkpoints.arguments import argument_names
+from keras_attention.checkpoints.files import CONFIG
 from keras_attention.checkpoints.files import is_published
 from keras_attention.checkpoints.hub import download
 from keras_attention.checkpoints.hub import is_hub_id
+from keras_attention.checkpoints.rules import pattern_of
+from keras_attention.checkpoints.tensors import open_tensors
 
 # Keys of a preset that are no arguments: one sentence, how many parameters the model
 # has, as its paper or its published file counts them, and where its weights are.
@@ -174,12 +177,47 @@ def find_family(config, folder, classes, cls):
                 f"{folder} holds {told(config)}, not {cls.__name__}. Load it with "
                 f"`{known.__name__}.from_preset` or `applications.from_preset`."
             )
-    if cls.families and not config.keys() & {"model_type", "architectures"}:
-        return cls, cls.families[0]  # as files of 2019, which do not say what they are
+    if not config.keys() & {"model_type", "architectures"}:
+        # As files of 2019, which do not say what they are.
+        if cls.families:
+            return cls, cls.families[0]
+        found = recognize(families, config, folder)
+        if found is not None:
+            return found
     known = ", ".join(sorted(family.model_type for _, family in families))
     raise ValueError(
         f"{folder} holds {told(config)}, which is not known here. Known: {known}."
     )
+
+
+def recognize(families, config, folder):
+    """The family that knows all tensors of a folder, where `config.json` names none.
+
+    Args:
+        families: List of pairs of a class and a family.
+        config: What `config.json` holds.
+        folder: Where it was read.
+
+    Returns:
+        One of the pairs, or `None` where none or several know them.
+    """
+    found = []
+    with open_tensors(folder) as (_, tensors):
+        for known, family in families:
+            try:
+                arguments = family.read_arguments(config, CONFIG)
+                rules = family.rules_for(arguments)
+                harmless = list(map(pattern_of, family.harmless_for(arguments)))
+            except (ValueError, KeyError):
+                continue  # of another family
+            names = [family.without_prefix(name) for name in tensors]
+            if all(
+                any(rule.is_published_as(name, family.prefix) for rule in rules)
+                or any(pattern.fullmatch(name) for pattern in harmless)
+                for name in names
+            ):
+                found.append((known, family))
+    return found[0] if len(found) == 1 else None
 
 
 def told(config):

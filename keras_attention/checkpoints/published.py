@@ -28,6 +28,7 @@ def load_published(
     new_layers=(),
     head_layers=(),
     may_resize=False,
+    may_have_other_heads=False,
 ):
     """Reads published weights into a model.
 
@@ -44,6 +45,8 @@ def load_published(
         head_layers: Paths of layers, of all heads, whose tensors may be left over.
         may_resize: Whether a rule may fit a tensor to another size, since an argument
             was asked for that the published model does not have.
+        may_have_other_heads: Whether tensors outside the body may be left over, since
+            the published model has a head that is not known here.
 
     Returns:
         The weights that were read, a list.
@@ -59,7 +62,12 @@ def load_published(
         kinds = family.harmless_for(saved)
         kinds = {pattern_of(name): kind for name, kind in kinds.items()}
         _merge_copies(tensors, kinds, faults)
-        plan, stay, random = [], set(), []
+        outside = {
+            name
+            for name in published
+            if family.prefix and not name.startswith(family.prefix)
+        }
+        plan, stay, random, left = [], set(), [], []
         for transfer in match(rules, weights):
             names = [family.without_prefix(name) for name in transfer.names]
             parts = [tensors.pop(name, None) for name in names]
@@ -81,12 +89,21 @@ def load_published(
         for name in sorted(tensors):
             if any(rule.is_published_as(name, family.prefix) for rule in spare):
                 continue
+            if may_have_other_heads and name in outside:
+                left.append(name)
+                continue
             may_be_there = _is_harmless(name, tensors[name], kinds, saved)
             if isinstance(may_be_there, str):
                 faults.add(may_be_there, name)
             elif not may_be_there:
                 faults.add("unknown to the model", name)
         faults.tell()
+        if left:
+            warnings.warn(
+                f"{path} has a head that is not known here, left out: "
+                f"{', '.join(left)}.",
+                stacklevel=4,
+            )
         if random:
             warnings.warn(
                 f"{path} has no {', '.join(random)}: these weights of {model.name!r} "

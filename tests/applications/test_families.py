@@ -12,6 +12,7 @@ from family_table import ROWS
 from helpers import to_numpy
 from keras_attention import applications
 from keras_attention.checkpoints import named_weights
+from keras_attention.checkpoints.arguments import argument_defaults
 from keras_attention.tokenizers.tokenizer_files import word_piece_tokenizer
 from published import assert_close
 from published import MASK
@@ -143,16 +144,13 @@ def test_the_presets_have_the_published_sizes(row, preset):
     parameters = entry.pop("parameters")
     assert f"{parameters:,} parameters" in row.model.presets()[preset]
     del entry["description"]
-    num_layers = entry.pop("num_layers", row.model().num_layers if False else None)
-    arguments = {"num_layers": 1, "vocabulary_size": 7}
-    model = row.model(**{**entry, **arguments})
+    arguments = {**argument_defaults(row.model), **entry}
+    assert arguments["vocabulary_size"] == row.preset_words
+    model = row.model(**{**entry, "num_layers": 1, "vocabulary_size": 7})
     block = sum(int(np.prod(w.shape)) for w in model.encoder.blocks[0].weights)
-    defaults = dict(row.model.__init__.__signature__.parameters)
-    num_layers = num_layers or defaults["num_layers"].default
-    width = entry.get("hidden_dim", defaults["hidden_dim"].default)
-    assert defaults["vocabulary_size"].default == row.preset_words
-    counted = model.count_params() + (num_layers - 1) * block
-    assert counted + (row.preset_words - 7) * width == parameters
+    counted = model.count_params() + (arguments["num_layers"] - 1) * block
+    words = (row.preset_words - 7) * arguments["hidden_dim"]
+    assert counted + words == parameters
 
 
 @pytest.mark.once

@@ -138,7 +138,7 @@ def test_names_of_a_language_model_need_no_prefix(tmp_path):
             name.removeprefix("transformer."): tensor.read()
             for name, tensor in tensors.items()
         }
-    arrays["h.0.attn.bias"] = np.ones((1, 1, 24, 24), "uint8")
+    arrays["h.0.attn.bias"] = np.tri(24, dtype="uint8")[None, None]
     arrays["lm_head.weight"] = arrays["wte.weight"]
     before = GPT2.from_preset(tmp_path)
     safetensors.numpy.save_file(arrays, path)
@@ -306,14 +306,14 @@ SMALL = {"vocabulary_size": 9, "hidden_dim": 4, "num_layers": 1, "num_heads": 2}
 def test_a_model_without_a_language_head_does_not_write():
     model = GPT2(**SMALL, max_length=8, head=None)
     with pytest.raises(
-        ValueError, match='head=None, so it writes no text.*"language_m'
+        ValueError, match='head=None, so it writes no text.*"next_token"'
     ):
         model.generate([[1, 2]], max_new_tokens=2)
 
 
 @pytest.mark.once
 def test_classes_without_a_classifier_are_told():
-    with pytest.raises(ValueError, match="head='language_model', num_classes=3. Pass"):
+    with pytest.raises(ValueError, match="head='next_token', num_classes=3. Pass"):
         GPT2(**SMALL, num_classes=3)
     with pytest.raises(ValueError, match="num_classes=3, 2 names"):
         GPT2(**SMALL, head="classification", num_classes=3, class_names=["a", "b"])

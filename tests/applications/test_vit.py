@@ -12,8 +12,8 @@ from keras_attention.applications import ViT
 from keras_attention.checkpoints import named_weights
 from keras_attention.checkpoints import open_tensors
 from keras_attention.checkpoints import write_tensors
-from keras_attention.checkpoints.families.vit import cubic_weights
 from keras_attention.images import ImageProcessor
+from keras_attention.images.grids import cubic_weights
 from published import assert_close
 from published import run_reference
 from published import save_reference

@@ -6,8 +6,7 @@ import pytest
 from keras_attention.checkpoints import Family
 from keras_attention.checkpoints import Field
 from keras_attention.checkpoints import Rule
-from keras_attention.checkpoints.family import ACTIVATIONS
-from keras_attention.checkpoints.labels import count_classes
+from keras_attention.checkpoints.fields import ACTIVATIONS
 from keras_attention.checkpoints.labels import read_labels
 from keras_attention.checkpoints.labels import write_labels
 from keras_attention.checkpoints.rules import AXIS_IN_FRONT
@@ -17,6 +16,7 @@ from keras_attention.checkpoints.rules import match
 from keras_attention.checkpoints.rules import SAME
 from keras_attention.checkpoints.rules import side_by_side
 from keras_attention.checkpoints.rules import TRANSPOSED
+from keras_attention.tasks.task_head import count_classes
 
 pytestmark = pytest.mark.once
 
@@ -114,7 +114,10 @@ def test_labels_come_back():
 
 
 def test_classes_are_counted():
-    assert count_classes(None, None, "one", ["one"]) == 2
-    assert count_classes(None, None, None, ["one"]) is None
+    assert count_classes(None, None) == 2
+    assert count_classes(None, None, by_default=1) == 1
+    assert count_classes(None, ["a", "b", "c"]) == 3
     with pytest.raises(ValueError, match="must be a positive integer"):
-        count_classes(0, None, "one", ["one"])
+        count_classes(0, None)
+    with pytest.raises(ValueError, match="num_classes=3, 2 names"):
+        count_classes(3, ["a", "b"])

@@ -281,11 +281,83 @@ def test_a_classifier_says_names_and_probabilities():
     assert set(make_bert().classify(["good"])[0]) <= {0, 1}
 
 
-def test_one_logit_is_no_choice_of_classes():
-    with pytest.raises(
-        ValueError, match="with num_classes=1 the model is a regression"
+def test_one_number_is_no_choice_of_classes():
+    with pytest.raises(ValueError, match='num_classes=1. Pass head="regression"'):
+        make_bert(num_classes=1)
+    model = make_bert(head="regression")
+    assert model.output_shape == (None, 1)
+    with pytest.raises(ValueError, match="it gives numbers, not classes. Use `pred"):
+        model.classify(["good"])
+    with pytest.raises(ValueError, match="A regression learns numbers. Received: 'hi'"):
+        model.train_on_batch(["good"], ["high"[:2]])
+
+
+@pytest.mark.compiles_much
+def test_numbers_are_learned():
+    model = make_bert(head="regression", dropout=0.0, attention_dropout=0.0)
+    model.compile(keras.optimizers.Adam(0.05), "mse")
+    model.fit(TEXTS, [1.0, -1.0, -0.5, 0.5], epochs=30, verbose=0)
+    found = model.predict(TEXTS, verbose=0)[:, 0]
+    assert np.corrcoef(found, [1.0, -1.0, -0.5, 0.5])[0, 1] > 0.9
+
+
+def test_several_labels_may_be_right():
+    model = make_bert(head="multi_label", class_names=["good", "film"], dropout=0.0)
+    labels = [["film", "good"], [], ["film"], ["good"]]
+    _, targets, _ = model._prepare_batch(TEXTS, labels)
+    assert targets.tolist() == [[1, 1], [0, 0], [0, 1], [1, 0]]
+    np.testing.assert_array_equal(
+        model._prepare_batch(TEXTS, np.array(targets))[1], targets
+    )
+    names, probabilities = model.classify(TEXTS)
+    logits = model.predict(TEXTS, verbose=0)
+    np.testing.assert_allclose(probabilities, 1 / (1 + np.exp(-logits)), rtol=1e-5)
+    assert names == [
+        [n for n, logit in zip(["good", "film"], row, strict=True) if logit > 0]
+        for row in logits
+    ]
+
+
+@pytest.mark.once
+def test_labels_that_are_no_lists_of_names_are_told():
+    model = make_bert(head="multi_label", class_names=["good", "film"])
+    for y, message in (
+        (["good"], r"the string 'good'. Put one name in a list"),
+        ([["bad"]], "one of .*Received 'bad'"),
+        ([[1, 0, 1]], r"for each of the 2 classes. Received: shape \(1, 3\)"),
     ):
-        make_bert(num_classes=1).classify(["good"])
+        with pytest.raises(ValueError, match=message):
+            model.train_on_batch(["a"], y)
+
+
+CHOICES = [["good", "bad film ."], ["unwanted", "a film"]]
+
+
+def test_the_best_of_several_choices():
+    model = make_bert(head="multiple_choice")
+    inputs, targets, _ = model._prepare_batch((TEXTS[:2], CHOICES), ["good", 1])
+    assert inputs["token_ids"].shape == (2, 2, 8)
+    assert targets.tolist() == [0, 1]
+    flat = model.tokenizer(["bad", "bad"], CHOICES[1], padded_length=8)
+    np.testing.assert_array_equal(inputs["token_ids"][1], flat["token_ids"])
+    logits = model.predict((TEXTS[:2], CHOICES), verbose=0)
+    assert logits.shape == (2, 2)
+    chosen, probabilities = model.choose(TEXTS[:2], CHOICES)
+    np.testing.assert_allclose(probabilities.sum(axis=-1), 1, rtol=1e-5)
+    assert chosen == [
+        row[number] for row, number in zip(CHOICES, logits.argmax(axis=-1), strict=True)
+    ]
+
+
+@pytest.mark.once
+def test_choices_that_are_none_are_told():
+    model = make_bert(head="multiple_choice")
+    with pytest.raises(ValueError, match="2 at position 0, 1 at position 1"):
+        model.predict((TEXTS[:2], [CHOICES[0], ["good"]]))
+    with pytest.raises(ValueError, match="Received 'film' at position 1, with 2 ch"):
+        model.train_on_batch((TEXTS[:2], CHOICES), [0, "film"])
+    with pytest.raises(ValueError, match="so it chooses nothing"):
+        make_bert().choose(["a"], [["b", "c"]])
 
 
 def test_words_of_a_vocabulary_are_no_inputs_of_bert():

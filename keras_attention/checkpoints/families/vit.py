@@ -136,7 +136,12 @@ VIT_FAMILY = Family(
     # Of masked images, and of a pooler as wide as the tokens.
     ignored=("add_pooling_layer", "encoder_stride", "pooler_output_size"),
     prefix="vit.",
-    harmless={"pooler.dense.weight": UNUSED, "pooler.dense.bias": UNUSED},
+    # A mask token is for images with hidden patches.
+    harmless={
+        "embeddings.mask_token": UNUSED,
+        "pooler.dense.weight": UNUSED,
+        "pooler.dense.bias": UNUSED,
+    },
     # Only training asks for them.
     beside=("drop_path", "norm_before_pooling"),
     read=read,
