@@ -8,7 +8,7 @@ def read_labels(config):
         config: What it holds.
 
     Returns:
-        Dict. Names that only count, `LABEL_0`, are none.
+        Dict. Names that only count, `LABEL_0` or `0`, are none.
 
     Example:
 
@@ -21,9 +21,10 @@ def read_labels(config):
         return {"num_classes": number, "class_names": None}
     names = [labels[key] for key in sorted(labels, key=int)]
     counted = [f"LABEL_{number}" for number in range(len(names))]
+    only_count = names in (counted, list(range(len(names))))
     return {
         "num_classes": len(names),
-        "class_names": None if names == counted else names,
+        "class_names": None if only_count else list(map(str, names)),
     }
 
 

@@ -336,9 +336,9 @@ CHOICES = [["good", "bad film ."], ["unwanted", "a film"]]
 def test_the_best_of_several_choices():
     model = make_bert(head="multiple_choice")
     inputs, targets, _ = model._prepare_batch((TEXTS[:2], CHOICES), ["good", 1])
-    assert inputs["token_ids"].shape == (2, 2, 8)
+    assert inputs["token_ids"].shape == (2, 2, 12)
     assert targets.tolist() == [0, 1]
-    flat = model.tokenizer(["bad", "bad"], CHOICES[1], padded_length=8)
+    flat = model.tokenizer(["bad", "bad"], CHOICES[1], padded_length=12)
     np.testing.assert_array_equal(inputs["token_ids"][1], flat["token_ids"])
     logits = model.predict((TEXTS[:2], CHOICES), verbose=0)
     assert logits.shape == (2, 2)
