@@ -8,6 +8,7 @@ import keras
 
 import keras_attention
 from keras_attention import checkpoints
+from keras_attention.backend.kept_variables import keep_variables
 from keras_attention.checkpoints.arguments import argument_defaults
 from keras_attention.checkpoints.arguments import deserialize_arguments
 from keras_attention.checkpoints.arguments import remember_arguments
@@ -133,6 +134,21 @@ class Application(keras.Model):
             is_layer = isinstance(value, keras.layers.Layer)
             if not is_layer and not hasattr(self, name):
                 setattr(self, name, value)
+
+    def fit(self, *args, callbacks=None, **kwargs):
+        """Trains, as Keras does; whatever ends it, the weights stay."""
+        with keep_variables(self, callbacks) as callbacks:
+            return super().fit(*args, callbacks=callbacks, **kwargs)
+
+    def evaluate(self, *args, callbacks=None, **kwargs):
+        """Evaluates, as Keras does; whatever ends it, the weights stay."""
+        with keep_variables(self, callbacks) as callbacks:
+            return super().evaluate(*args, callbacks=callbacks, **kwargs)
+
+    def predict(self, *args, callbacks=None, **kwargs):
+        """Predicts, as Keras does; whatever ends it, the weights stay."""
+        with keep_variables(self, callbacks) as callbacks:
+            return super().predict(*args, callbacks=callbacks, **kwargs)
 
     # What Keras calls to save and to load.
 

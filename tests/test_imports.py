@@ -24,8 +24,8 @@ ROOMS = {
     "generation": "backend checks images ops tokenizers",
     "tasks": "backend checks images layers ops tokenizers",
     "visualization": "backend checks files layers ops tokenizers",
-    "applications": "checkpoints checks data generation images layers ops tasks "
-    "tokenizers training",
+    "applications": "backend checkpoints checks data generation images layers ops "
+    "tasks tokenizers training",
     "commands": "applications checks data files images tokenizers training "
     "visualization",
 }

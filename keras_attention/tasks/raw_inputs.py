@@ -63,6 +63,16 @@ class RawInputs:
         """
         raise NotImplementedError
 
+    def check_prepared(self, x):
+        """Refuses prepared inputs that a compiled function would take for others.
+
+        Args:
+            x: What `fit`, `evaluate` or `predict` received.
+
+        Raises:
+            ValueError: An input is none.
+        """
+
     def raw_lengths(self, examples):
         """The lengths that examples have once they are prepared.
 
@@ -244,6 +254,8 @@ class RawInputs:
     def _read_examples(self, x):
         is_ready = x is None or isinstance(x, keras.utils.PyDataset)
         examples = None if is_ready else self.read_raw(x)
+        if examples is None:
+            self.check_prepared(x)
         if examples is not None and not len(examples):
             raise ValueError(
                 "At least one example is needed. Received none. Pass a list that is "

@@ -120,6 +120,31 @@ class TextInputs(RawInputs):
             )
         return examples
 
+    def check_prepared(self, x):
+        """Refuses token ids and segments that have no row in their table.
+
+        JAX would take another row, PyTorch and TensorFlow fail far from here.
+
+        Args:
+            x: A dict of arrays, or anything else, which is not looked at.
+
+        Raises:
+            ValueError: An id is negative or too large.
+        """
+        sizes = {"token_ids": self.vocabulary_size}
+        sizes["segment_ids"] = getattr(self, "num_segments", None)
+        for name, size in sizes.items():
+            ids = x.get(name) if isinstance(x, dict) else None
+            if size is None or not isinstance(ids, np.ndarray) or not ids.size:
+                continue
+            low, high = ids.min(), ids.max()
+            if low < 0 or high >= size:
+                raise ValueError(
+                    f"`{name}` must be from 0 to {size - 1}. Received: {low} to "
+                    f"{high}. Encode the texts with the tokenizer that the model was "
+                    "trained with."
+                )
+
     def raw_lengths(self, examples):
         """The number of tokens of each text or pair, special tokens included.
 

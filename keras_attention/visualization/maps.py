@@ -3,11 +3,13 @@
 import collections.abc
 import contextlib
 import dataclasses
+import types
 
 import keras
 import numpy as np
 from keras import ops
 
+from keras_attention.backend.kept_variables import keep_variables
 from keras_attention.layers.recorder import active
 from keras_attention.layers.recorder import Recorder
 from keras_attention.visualization.heads import show_heads
@@ -145,6 +147,11 @@ class AttentionExtractor(keras.Model):
         self.kinds = tuple(recorder.kinds)
         return outputs, [ops.cast(w, "float32") for w in recorder.weights]
 
+    def predict(self, *args, callbacks=None, **kwargs):
+        """Predicts, as Keras does; whatever ends it, the model keeps its weights."""
+        with keep_variables(self, callbacks) as callbacks:
+            return super().predict(*args, callbacks=callbacks, **kwargs)
+
     def get_config(self):
         return {
             **super().get_config(),
@@ -202,11 +209,26 @@ def attention_maps(model, inputs, layers=None, batch_size=None, include_keras=Fa
     if not model.built:
         with watched(model):
             run(model, keras.tree.map_structure(lambda array: array[:1], arrays))
-    extractor = AttentionExtractor(model, layers, include_keras)
+    extractor = _extractor(model, layers, include_keras)
     _, weights = extractor.predict(arrays, batch_size=batch_size, verbose=0)
     return named(
         model, extractor.names, weights, extractor.kinds, layers, include_keras
     )
+
+
+def _extractor(model, layers, include_keras):
+    """The extractor of a model, made and compiled once for the same question."""
+    if callable(layers):
+        return AttentionExtractor(model, layers, include_keras)  # nobody knows it again
+    if not hasattr(model, "_extractors"):
+        # Not a dict: Keras would take what is in it for a part of this model.
+        model._extractors = types.SimpleNamespace(made={})
+    wanted = tuple(layers) if isinstance(layers, list) else layers
+    key = (wanted, include_keras, tuple(map(id, model.variables)))
+    made = model._extractors.made
+    if key not in made:
+        made[key] = AttentionExtractor(model, layers, include_keras)
+    return made[key]
 
 
 @contextlib.contextmanager

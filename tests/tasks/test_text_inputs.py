@@ -364,3 +364,30 @@ def test_words_of_a_vocabulary_are_no_inputs_of_bert():
     model = make_bert(tokenizer=Vocabulary(["good"]))
     with pytest.raises(ValueError, match="PublishedTokenizer.*Received: Vocabulary"):
         model.predict(["good"])
+
+
+@pytest.mark.parametrize(
+    "name, value, message",
+    [
+        ("token_ids", -1, "`token_ids` must be from 0 to 12. Received: -1 to 4"),
+        ("token_ids", 13, "`token_ids` must be from 0 to 12. Received: 4 to 13"),
+        ("segment_ids", 2, "`segment_ids` must be from 0 to 1. Received: 0 to 2"),
+    ],
+)
+def test_ids_without_a_row_are_told(name, value, message):
+    model = make_bert()
+    model.compile("adam", LOSS)
+    inputs = {
+        "token_ids": np.full((2, 4), 4),
+        "padding_mask": np.ones((2, 4), bool),
+        "segment_ids": np.zeros((2, 4), "int32"),
+    }
+    inputs[name][1, 2] = value
+    for act in (
+        lambda: model.predict(inputs),
+        lambda: model.fit(inputs, np.zeros(2)),
+        lambda: model.evaluate(inputs, np.zeros(2)),
+        lambda: model.train_on_batch(inputs, np.zeros(2)),
+    ):
+        with pytest.raises(ValueError, match=message):
+            act()
