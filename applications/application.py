@@ -8,7 +8,7 @@ import keras
 
 import keras_attention
 from keras_attention import checkpoints
-from keras_attention.backend.kept_variables import keep_variables
+from keras_attention.backend.kept_variables import keeping_variables
 from keras_attention.checkpoints.arguments import argument_defaults
 from keras_attention.checkpoints.arguments import deserialize_arguments
 from keras_attention.checkpoints.arguments import remember_arguments
@@ -135,20 +135,11 @@ class Application(keras.Model):
             if not is_layer and not hasattr(self, name):
                 setattr(self, name, value)
 
-    def fit(self, *args, callbacks=None, **kwargs):
-        """Trains, as Keras does; whatever ends it, the weights stay."""
-        with keep_variables(self, callbacks) as callbacks:
-            return super().fit(*args, callbacks=callbacks, **kwargs)
+    # What Keras has, after which the model keeps its weights, whatever ended it.
 
-    def evaluate(self, *args, callbacks=None, **kwargs):
-        """Evaluates, as Keras does; whatever ends it, the weights stay."""
-        with keep_variables(self, callbacks) as callbacks:
-            return super().evaluate(*args, callbacks=callbacks, **kwargs)
-
-    def predict(self, *args, callbacks=None, **kwargs):
-        """Predicts, as Keras does; whatever ends it, the weights stay."""
-        with keep_variables(self, callbacks) as callbacks:
-            return super().predict(*args, callbacks=callbacks, **kwargs)
+    fit = keeping_variables(keras.Model.fit)
+    evaluate = keeping_variables(keras.Model.evaluate)
+    predict = keeping_variables(keras.Model.predict)
 
     # What Keras calls to save and to load.
 

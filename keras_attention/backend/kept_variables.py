@@ -6,6 +6,8 @@ empty.
 """
 
 import contextlib
+import functools
+import inspect
 
 import keras
 
@@ -96,3 +98,31 @@ def keep_variables(model, callbacks=None):
     except BaseException:
         kept.put_back(model)
         raise
+
+
+def keeping_variables(method):
+    """A method of `keras.Model` that takes callbacks, run within `keep_variables`.
+
+    Args:
+        method: Such as `keras.Model.fit`.
+
+    Returns:
+        A method with the same arguments.
+
+    Example:
+
+    >>> predict = keeping_variables(keras.Model.predict)
+    >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    >>> predict(model, np.ones((3, 2)), verbose=0).shape
+    (3, 1)
+    """
+    signature = inspect.signature(method)
+
+    @functools.wraps(method)
+    def call(self, *args, **kwargs):
+        bound = signature.bind(self, *args, **kwargs)
+        with keep_variables(self, bound.arguments.get("callbacks")) as callbacks:
+            bound.arguments["callbacks"] = callbacks
+            return method(*bound.args, **bound.kwargs)
+
+    return call

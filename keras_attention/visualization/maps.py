@@ -9,7 +9,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_attention.backend.kept_variables import keep_variables
+from keras_attention.backend.kept_variables import keeping_variables
 from keras_attention.layers.recorder import active
 from keras_attention.layers.recorder import Recorder
 from keras_attention.visualization.heads import show_heads
@@ -147,10 +147,8 @@ class AttentionExtractor(keras.Model):
         self.kinds = tuple(recorder.kinds)
         return outputs, [ops.cast(w, "float32") for w in recorder.weights]
 
-    def predict(self, *args, callbacks=None, **kwargs):
-        """Predicts, as Keras does; whatever ends it, the model keeps its weights."""
-        with keep_variables(self, callbacks) as callbacks:
-            return super().predict(*args, callbacks=callbacks, **kwargs)
+    # Whatever ends it, the model that is watched keeps its weights.
+    predict = keeping_variables(keras.Model.predict)
 
     def get_config(self):
         return {
