@@ -20,7 +20,7 @@ from keras_attention.layers.transformer_encoder import TransformerEncoder
 from keras_attention.layers.transformer_encoder_block import TransformerEncoderBlock
 from keras_attention.ops.activations import ACTIVATIONS
 from keras_attention.tasks.text_inputs import TextInputs
-from keras_attention.tokenizers.tokenizer_files import load_word_piece_tokenizer
+from keras_attention.tokenizers.loading import load_tokenizer
 
 CLASSIFIERS = ("classification", "token_classification")
 POOLED = (None, "pretraining", "next_sentence", "classification")
@@ -262,7 +262,7 @@ class BERT(TextInputs, Application):
         """
         if "tokenizer" in given:
             return {}
-        return {"tokenizer": load_word_piece_tokenizer(folder)}
+        return {"tokenizer": load_tokenizer(folder, has_segments=True)}
 
 
 def _norm(epsilon, name):

@@ -21,7 +21,7 @@ from keras_attention.layers.token_positions import TokenPositions
 from keras_attention.layers.transformer_decoder import TransformerDecoder
 from keras_attention.layers.transformer_decoder_block import TransformerDecoderBlock
 from keras_attention.tasks.text_inputs import TextInputs
-from keras_attention.tokenizers.tokenizer_files import load_byte_pair_tokenizer
+from keras_attention.tokenizers.loading import load_tokenizer
 
 HEADS = (None, "language_model", "classification")
 
@@ -245,4 +245,4 @@ class GPT2(TextInputs, TextGenerator, Application):
         """
         if "tokenizer" in given:
             return {}
-        return {"tokenizer": load_byte_pair_tokenizer(folder)}
+        return {"tokenizer": load_tokenizer(folder, has_segments=False)}
