@@ -5,6 +5,7 @@ import typing
 from keras_attention.files import read_json
 from keras_attention.tokenizers import sentence_piece
 from keras_attention.tokenizers.pipelines import byte_pairs
+from keras_attention.tokenizers.pipelines import ids_of
 from keras_attention.tokenizers.pipelines import import_tokenizers
 from keras_attention.tokenizers.pipelines import put_around
 from keras_attention.tokenizers.pipelines import put_ends
@@ -186,10 +187,10 @@ def _around(tokenizer, settings):
 def _roberta(tokenizer, settings):
     """`<s> A </s>` and `<s> A </s></s> B </s>`."""
     first, last = (text_of(settings[key]) for key in ("cls_token", "sep_token"))
-    template([f"{first}:0", f"{last}:0"], [], tokenizer)  # tells what is missing
+    first_id, last_id = ids_of(tokenizer, first, last)
     tokenizer.post_processor = import_tokenizers().processors.RobertaProcessing(
-        (last, tokenizer.token_to_id(last)),
-        (first, tokenizer.token_to_id(first)),
+        (last, last_id),
+        (first, first_id),
         settings.get("trim_offsets", True),
         bool(settings.get("add_prefix_space")),
     )

@@ -95,6 +95,7 @@ def load_tokenizer(folder, has_segments=None, is_target=False):
         has_segments = ours.get("has_segments")
     if has_segments is None:
         has_segments = reads_segments(config, settings, kind)
+    settings.pop("model_input_names", None)
     return PublishedTokenizer(
         pipeline.to_str(),
         settings,

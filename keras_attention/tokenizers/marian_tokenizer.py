@@ -4,6 +4,7 @@ Letters for axes: B texts, L tokens of a text, padding included.
 """
 
 import base64
+import itertools
 import os
 import pathlib
 import re
@@ -13,6 +14,7 @@ import keras
 from keras_attention.files import import_package
 from keras_attention.files import replace_file
 from keras_attention.tokenizers.kinds import read_ids
+from keras_attention.tokenizers.sentence_piece import read_message
 from keras_attention.tokenizers.settings import added_tokens
 from keras_attention.tokenizers.settings import OURS
 from keras_attention.tokenizers.settings import read_settings
@@ -138,35 +140,37 @@ class MarianTokenizer(Tokenizer):
         return [self.padding_id] if self._is_target else [], [self.end_id]
 
     def _rows(self, texts):
-        unknown = self.unknown_id
-        return [
-            [self._ids.get(piece, unknown) for piece, _, _ in self._split(text)]
-            for text in check_not_empty(texts)
-        ]
+        rows = []
+        for text in check_not_empty(texts):
+            pieces = []
+            for part, _, is_whole in split_parts(text):
+                encode = self._processor.encode
+                pieces += [part] if is_whole else encode(part, out_type=str)
+            rows.append([self._ids.get(piece, self.unknown_id) for piece in pieces])
+        return rows
 
     def _spans(self, texts):
-        return [
-            [(begin, end) for _, begin, end in self._split(text)]
-            for text in check_not_empty(texts)
-        ]
+        rows = []
+        for text in check_not_empty(texts):
+            spans = []
+            for part, place, is_whole in split_parts(text):
+                found = [(0, len(part))] if is_whole else self._places(part)
+                spans += [(place + begin, place + end) for begin, end in found]
+            rows.append(spans)
+        return rows
 
-    def _split(self, text):
-        """The pieces of a text, where each begins and where it ends."""
-        place = 0
-        for part in SPECIAL.split(text):
-            behind = place + len(part)
-            if SPECIAL.fullmatch(part):
-                yield part, place, behind
-                place = behind
-                continue
-            if part.startswith(">>") and "<<" in part:
-                end = part.index("<<") + 2
-                yield part[:end], place, place + end
-                place, part = place + end, part[end:]
-            found = self._processor.encode(part, out_type="immutable_proto")
-            for piece in found.pieces:
-                yield piece.piece, place + piece.begin, place + piece.end
-            place = behind
+    def _places(self, part):
+        """Where the pieces of a part of a text stand in it."""
+        data = self._processor.encode(part, out_type="serialized_proto")
+        # SentencePiece counts bytes.
+        sizes = (len(character.encode()) for character in part)
+        number = {place: i for i, place in enumerate(itertools.accumulate(sizes), 1)}
+        number[0] = 0
+        pieces = [read_message(piece) for piece in read_message(data).get(2, ())]
+        return [
+            tuple(number[piece.get(field, [0])[-1]] for field in (4, 5))
+            for piece in pieces
+        ]
 
     def decode(self, ids):
         """Texts of token ids, each up to its `</s>`.
@@ -263,6 +267,28 @@ class MarianTokenizer(Tokenizer):
     @classmethod
     def from_config(cls, config):
         return cls(**config)
+
+
+def split_parts(text):
+    """The parts of a text that are pieces as they are, and those between them.
+
+    Yields:
+        Triples of a part, its place in the text, and whether it is a piece.
+
+    Example:
+
+    >>> list(split_parts(">>fra<< a</s>"))
+    [('>>fra<<', 0, True), (' a', 7, False), ('</s>', 9, True)]
+    """
+    place = 0
+    for part in SPECIAL.split(text):
+        if part.startswith(">>") and "<<" in part:
+            end = part.index("<<") + 2
+            yield part[:end], place, True
+            place, part = place + end, part[end:]
+        if part:
+            yield part, place, SPECIAL.fullmatch(part) is not None
+        place += len(part)
 
 
 def save_pair(source, target, folder):

@@ -54,17 +54,24 @@ def template(single, pair, tokenizer):
         ValueError: It lacks one.
     """
     names = {piece[:-2] for piece in (*single, *pair) if piece[0] != "$"}
-    ids = {name: tokenizer.token_to_id(name) for name in sorted(names)}
-    missing = [name for name, number in ids.items() if number is None]
+    names = sorted(names)
+    ids = ids_of(tokenizer, *names)
+    return import_tokenizers().processors.TemplateProcessing(
+        single=single, pair=pair, special_tokens=list(zip(names, ids, strict=True))
+    )
+
+
+def ids_of(tokenizer, *names):
+    """The ids of special tokens, or an error that says which are missing."""
+    ids = [tokenizer.token_to_id(name) for name in names]
+    missing = [name for name, i in zip(names, ids, strict=True) if i is None]
     if missing:
         raise ValueError(
             f"The vocabulary lacks {', '.join(missing)}. Received "
             f"{tokenizer.get_vocab_size()} words. Name the special tokens that it has "
             "in tokenizer_config.json, or copy the file of the vocabulary again."
         )
-    return import_tokenizers().processors.TemplateProcessing(
-        single=single, pair=pair, special_tokens=list(ids.items())
-    )
+    return ids
 
 
 def number_of_ids(tokenizer):
@@ -127,14 +134,10 @@ def word_pieces(ids, settings):
     unknown, first, separator = (
         text_of(settings[key]) for key in ("unk_token", "cls_token", "sep_token")
     )
-    missing = [token for token in (unknown, first, separator) if token not in ids]
-    if missing:
-        raise ValueError(
-            f"The vocabulary lacks {', '.join(missing)}. Received {len(ids)} words."
-        )
     tokenizer = tokenizers.Tokenizer(
         tokenizers.models.WordPiece(ids, unk_token=unknown)
     )
+    ids_of(tokenizer, unknown, first, separator)
     tokenizer.normalizer = tokenizers.normalizers.BertNormalizer(
         clean_text=True,
         handle_chinese_chars=settings.get("tokenize_chinese_chars", True),
