@@ -10,7 +10,7 @@ SENTENCES = [
 ]
 WORDS = (
     "[PAD] [UNK] [CLS] [SEP] [MASK] the dog ##s bark ##ed un ##want ##able , ! cafe "
-    "Dog caf ##é 漢 a is . ' need attention"
+    "Dog caf ##é 漢 a is . ' need attention reads text"
 ).split()
 
 
