@@ -217,6 +217,10 @@ def _nothing(tokenizer, settings):
     pass
 
 
+# What puts `cls_token` and `sep_token` around texts.
+AROUND = (_around, _roberta, _xlnet)
+
+
 WORDS, PAIRS = ("vocab.txt",), ("vocab.json", "merges.txt")
 BERT = Kind(WORDS, BERT_TOKENS, _word_pieces, _around, has_segments=True)
 ROBERTA = Kind(PAIRS, ROBERTA_TOKENS, _byte_pairs, _roberta)

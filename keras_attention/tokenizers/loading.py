@@ -3,12 +3,14 @@
 import json
 import pathlib
 
+from keras_attention.tokenizers.kinds import AROUND
 from keras_attention.tokenizers.kinds import FILES
 from keras_attention.tokenizers.kinds import GENERAL
 from keras_attention.tokenizers.kinds import Kind
 from keras_attention.tokenizers.kinds import KINDS
 from keras_attention.tokenizers.kinds import MODEL_TYPES
 from keras_attention.tokenizers.marian_tokenizer import MarianTokenizer
+from keras_attention.tokenizers.overrides import check_around
 from keras_attention.tokenizers.overrides import override
 from keras_attention.tokenizers.overrides import said_by
 from keras_attention.tokenizers.overrides import STEPS
@@ -87,7 +89,7 @@ def load_tokenizer(folder, has_segments=None, is_target=False):
     kind = kind_of(name, folder)
     settings = {**kind.tokens, **said, "tokenizer_class": name}
     if (folder / TOKENIZER).is_file():
-        pipeline = read_pipeline(folder, said, settings)
+        pipeline = read_pipeline(folder, kind, said, settings)
     else:
         pipeline = build_pipeline(folder, kind, said, settings)
     keep_found(settings, pipeline)
@@ -172,14 +174,25 @@ def load_own(folder, is_target):
     return None
 
 
-def read_pipeline(folder, said, settings):
+def read_pipeline(folder, kind, said, settings):
     """The pipeline of `tokenizer.json`, with what the other files say besides."""
     path = folder / TOKENIZER
     pipeline = read_object(path)
     override(pipeline, said, path)
+    if kind.finish in AROUND:
+        check_around(pipeline, settings, path)
     tokenizer = open_pipeline(json.dumps(pipeline), path)
-    add_tokens(tokenizer, added_tokens(folder, said), named_tokens(said))
+    added = added_tokens(folder, said)
+    add_tokens(tokenizer, added, known_tokens(tokenizer, added, said, settings))
     return tokenizer
+
+
+def known_tokens(tokenizer, added, said, settings):
+    """The special tokens that files name, or that the vocabulary has besides."""
+    known = {text_of(token) for token in named_tokens(said)}
+    known |= {token["content"] for token in added.values()}
+    known |= tokenizer.get_vocab().keys()
+    return [token for token in named_tokens(settings) if text_of(token) in known]
 
 
 def build_pipeline(folder, kind, said, settings):
@@ -195,19 +208,15 @@ def build_pipeline(folder, kind, said, settings):
             "of. Copy or download all files."
         )
     tokenizer = kind.build(paths, settings)
-    named = named_tokens(settings)
+    added = added_tokens(folder, said)
     if paths[0].suffix == ".model":
-        add_tokens(tokenizer, {}, [])
+        # The last special tokens are in no file: `[MASK]` of DeBERTa.
+        named = named_tokens(settings)
         for piece in added_pieces(read_pieces(paths[0])):
             add_piece(tokenizer, piece)
     else:
-        # What no file names is added only where the vocabulary has it.
-        given = {text_of(token) for token in named_tokens(said)}
-        vocabulary = tokenizer.get_vocab()
-        numbered = {t["content"] for t in added_tokens(folder, said).values()}
-        known = {*given, *vocabulary, *numbered}
-        named = [token for token in named if text_of(token) in known]
-    add_tokens(tokenizer, added_tokens(folder, said), named)
+        named = known_tokens(tokenizer, added, said, settings)
+    add_tokens(tokenizer, added, named)
     kind.finish(tokenizer, settings)
     return tokenizer
 

@@ -1,5 +1,9 @@
 """What `tokenizer_config.json` changes in the pipeline of `tokenizer.json`."""
 
+import json
+
+from keras_attention.tokenizers.settings import text_of
+
 # Fields, and the parts of BERT's normalizer that they set.
 BERT_FIELDS = {
     "do_lower_case": "lowercase",
@@ -61,6 +65,10 @@ def override(pipeline, settings, path):
         if key in settings:
             for step in bert:
                 step[name] = settings[key]
+    unknown = text_of(settings.get("unk_token"))
+    model = pipeline.get("model")
+    if isinstance(unknown, str) and isinstance(model, dict) and model.get("unk_token"):
+        model["unk_token"] = unknown
     for key, (part, kind, value_with) in STEPS.items():
         value = settings.get(key)
         if value is None or (bert and key in BERT_FIELDS):
@@ -77,6 +85,19 @@ def override(pipeline, settings, path):
     for kind in ("RobertaProcessing", "ByteLevel"):
         for step in steps(pipeline, "post_processor", kind):
             step["trim_offsets"] = settings.get("trim_offsets", step["trim_offsets"])
+
+
+def check_around(pipeline, settings, path):
+    """Refuses other tokens around texts than the settings name."""
+    inside = json.dumps(pipeline.get("post_processor"), ensure_ascii=False)
+    for key in ("cls_token", "sep_token"):
+        token = text_of(settings[key])
+        if json.dumps(token, ensure_ascii=False) not in inside:
+            raise ValueError(
+                f"{path} puts other tokens around texts than the {key} {token!r} of "
+                "tokenizer_config.json, so they do not belong together. Copy or "
+                "download both again."
+            )
 
 
 def override_prefix(pipeline, value, settings, path):
