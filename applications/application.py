@@ -34,7 +34,7 @@ from keras_attention.checkpoints.state import save_random_states
 from keras_attention.checkpoints.state import skip_without_files
 from keras_attention.checkpoints.tensors import remove_other_weights
 from keras_attention.images.image_processor_files import load_image_processor
-from keras_attention.tokenizers.tokenizer_files import load_tokenizer
+from keras_attention.tokenizers.loading import load_tokenizer
 from keras_attention.training.lora import add_lora
 from keras_attention.training.lora import lora_options
 
@@ -134,6 +134,8 @@ class Application(keras.Model):
             is_layer = isinstance(value, keras.layers.Layer)
             if not is_layer and not hasattr(self, name):
                 setattr(self, name, value)
+        if "tokenizer" in self.assets and self.tokenizer is not None:
+            self.tokenizer.check_fits(self.vocabulary_size)
 
     # What Keras has, after which the model keeps its weights, whatever ended it.
 

@@ -41,7 +41,10 @@ from keras_attention.layers.transformer_decoder import TransformerDecoder
 from keras_attention.layers.transformer_decoder_block import TransformerDecoderBlock
 from keras_attention.layers.transformer_encoder import TransformerEncoder
 from keras_attention.layers.transformer_encoder_block import TransformerEncoderBlock
+from keras_attention.tokenizers.loading import load_tokenizer
 from keras_attention.tokenizers.marian_tokenizer import MarianTokenizer
+from keras_attention.tokenizers.marian_tokenizer import save_pair
+from keras_attention.tokenizers.marian_tokenizer import SOURCE_MODEL
 from keras_attention.tokenizers.vocabulary import shorten
 from keras_attention.tokenizers.vocabulary import Vocabulary
 
@@ -556,14 +559,9 @@ class Transformer(Translator, Application):
         are_given = {"source_vocabulary", "target_vocabulary"} <= set(given)
         if are_given or not (folder / SOURCE_MODEL).is_file():
             return {}
-        has_two = (folder / TARGET_PIECES).is_file()
         return {
-            "source_vocabulary": MarianTokenizer.load(folder / SOURCE_MODEL),
-            "target_vocabulary": MarianTokenizer.load(
-                folder / TARGET_MODEL,
-                vocabulary=TARGET_PIECES if has_two else "vocab.json",
-                is_target=True,
-            ),
+            "source_vocabulary": load_tokenizer(folder),
+            "target_vocabulary": load_tokenizer(folder, is_target=True),
         }
 
     def save_assets(self, folder):
@@ -582,14 +580,7 @@ class Transformer(Translator, Application):
         if not isinstance(self.source_vocabulary, MarianTokenizer):
             super().save_assets(folder)
             return
-        source, target = self.source_vocabulary, self.target_vocabulary
-        target.save(folder / TARGET_MODEL)
-        has_two = source.pieces != target.pieces
-        if has_two:
-            (folder / "vocab.json").rename(folder / TARGET_PIECES)
-        source.save(folder / SOURCE_MODEL)
-        config = {"tokenizer_class": "MarianTokenizer", "separate_vocabs": has_two}
-        (folder / "tokenizer_config.json").write_text(json.dumps(config, indent=2))
+        save_pair(self.source_vocabulary, self.target_vocabulary, folder)
 
     def _generation_config(self):
         """What transformers has to know to write as this model does."""
@@ -615,10 +606,6 @@ class Transformer(Translator, Application):
         """
         if not isinstance(self.source_vocabulary, MarianTokenizer):
             super().load_assets(folder, config)
-
-
-SOURCE_MODEL, TARGET_MODEL = "source.spm", "target.spm"
-TARGET_PIECES = "target_vocab.json"
 
 
 def _is_published_as(family, arguments):

@@ -6,6 +6,9 @@ import os
 import pathlib
 import uuid
 
+# Bytes of a file of JSON. The longest of published tokenizers have a tenth.
+LARGEST = 400_000_000
+
 
 def replace_file(path, data):
     """Writes a file whole or not at all: under another name first, then moved.
@@ -30,11 +33,17 @@ def read_json(path):
         path: A `pathlib.Path`.
 
     Raises:
-        ValueError: It is not JSON.
+        ValueError: It is not JSON, or no file that anybody would read.
     """
+    size = path.stat().st_size
+    if size > LARGEST:
+        raise ValueError(
+            f"{path} has {size / 1e6:,.0f} MB, more than any such file needs, "
+            f"{LARGEST / 1e6:,.0f} MB. It is damaged or no file of this kind."
+        )
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+        return json.loads(path.read_text(encoding="utf-8-sig"))
+    except (ValueError, RecursionError) as error:
         raise ValueError(
             f"{path} is not JSON: {error}. Copy or download it again."
         ) from None

@@ -13,6 +13,7 @@ from keras_attention.tasks.text_heads import ENCODER_HEADS
 from keras_attention.tasks.text_heads import TEXT_HEADS
 from keras_attention.tasks.texts import read_texts
 from keras_attention.tasks.texts import split_pairs
+from keras_attention.tokenizers.published_tokenizer import PublishedTokenizer
 from keras_attention.tokenizers.vocabulary import shorten
 
 # The dtypes of the inputs that text models have.
@@ -112,7 +113,7 @@ class TextInputs(RawInputs):
                 f"token ids. Received texts, such as {shorten(examples[0])}. Load it "
                 "from a folder with the files of its tokenizer, or pass `tokenizer`."
             )
-        if examples and not hasattr(self.tokenizer, "count_tokens"):
+        if examples and not isinstance(self.tokenizer, PublishedTokenizer):
             raise ValueError(
                 "To learn from texts, `tokenizer` must be a `PublishedTokenizer`. "
                 f"Received: {type(self.tokenizer).__name__}. Train one with "
@@ -158,7 +159,7 @@ class TextInputs(RawInputs):
             ValueError: A text is too long.
         """
         texts = self.task.flatten(examples)
-        lengths = self.tokenizer.count_tokens(*split_pairs(texts), **self._limits())
+        lengths = self.tokenizer.count(*split_pairs(texts), **self._limits())
         if lengths.max() > self.max_length:
             i = int(np.argmax(lengths > self.max_length))
             raise ValueError(

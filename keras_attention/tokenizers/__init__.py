@@ -1,5 +1,6 @@
 """Text in and out: from strings to token ids and back."""
 
+from keras_attention.tokenizers.loading import load_tokenizer as load_tokenizer
 from keras_attention.tokenizers.marian_tokenizer import (
     MarianTokenizer as MarianTokenizer,
 )
@@ -7,6 +8,7 @@ from keras_attention.tokenizers.published_tokenizer import (
     PublishedTokenizer as PublishedTokenizer,
 )
 from keras_attention.tokenizers.subwords import SubwordTokenizer as SubwordTokenizer
+from keras_attention.tokenizers.tokenizer import Tokenizer as Tokenizer
 from keras_attention.tokenizers.tokenizer_training import (
     train_byte_pairs as train_byte_pairs,
 )

@@ -4,32 +4,45 @@ Letters for axes: B texts, L tokens of a text, padding included.
 """
 
 import base64
-import json
-import operator
+import itertools
 import os
+import pathlib
+import re
 
 import keras
-import numpy as np
 
 from keras_attention.files import import_package
 from keras_attention.files import replace_file
-from keras_attention.tokenizers.vocabulary import integer_rows
-from keras_attention.tokenizers.vocabulary import shorten
+from keras_attention.tokenizers.kinds import read_ids
+from keras_attention.tokenizers.sentence_piece import read_message
+from keras_attention.tokenizers.settings import added_tokens
+from keras_attention.tokenizers.settings import OURS
+from keras_attention.tokenizers.settings import read_settings
+from keras_attention.tokenizers.settings import SETTINGS
+from keras_attention.tokenizers.settings import text_of
+from keras_attention.tokenizers.settings import to_json
+from keras_attention.tokenizers.texts import check_not_empty
+from keras_attention.tokenizers.texts import rows_of_text
+from keras_attention.tokenizers.tokenizer import Tokenizer
 
 END = "</s>"
 UNKNOWN = "<unk>"
 PAD = "<pad>"
+# They are special wherever they stand in a text.
+SPECIAL = re.compile(f"({END}|{UNKNOWN}|{PAD})")
+SOURCE_MODEL, TARGET_MODEL = "source.spm", "target.spm"
+PIECES, TARGET_PIECES = "vocab.json", "target_vocab.json"
 
 
 @keras.saving.register_keras_serializable("keras_attention")
-class MarianTokenizer:
+class MarianTokenizer(Tokenizer):
     """Turns texts into token ids and back, as Marian's translation models do.
 
     A SentencePiece model splits a text into pieces (Kudo and Richardson 2018,
     arXiv:1808.06226); a list of its own says which id a piece has. Both languages
     have a model each, and one list. A piece that is not in the list is `<unk>`. What
     stands in `>>` and `<<` at the beginning of a source names the language to translate
-    into, and is one piece.
+    into, and is one piece. So are `</s>`, `<unk>` and `<pad>`, wherever they stand.
 
     Args:
         model: What a `.spm` file holds, bytes, or the same in base64 as a string.
@@ -85,9 +98,19 @@ class MarianTokenizer:
         return self._ids[PAD]
 
     @property
+    def start_id(self):
+        """The id that begins a target, that of `<pad>`; sources have none."""
+        return self.padding_id if self._is_target else None
+
+    @property
     def end_id(self):
         """The id of `</s>`."""
         return self._ids[END]
+
+    @property
+    def unknown_id(self):
+        """The id of `<unk>`."""
+        return self._ids[UNKNOWN]
 
     @property
     def pieces(self):
@@ -112,57 +135,42 @@ class MarianTokenizer:
     def __repr__(self):
         return f"<MarianTokenizer of {len(self)} pieces>"
 
-    def encode(self, texts, max_length=None, truncate=False):
-        """Token ids of texts: the pieces, `</s>`, then padding.
+    @property
+    def _around(self):
+        return [self.padding_id] if self._is_target else [], [self.end_id]
 
-        Args:
-            texts: List of B strings.
-            max_length: L. That of the longest text by default.
-            truncate: Cut texts that are too long (they keep their `</s>`) instead of
-                refusing them.
+    def _rows(self, texts):
+        rows = []
+        for text in check_not_empty(texts):
+            pieces = []
+            for part, _, is_whole in split_parts(text):
+                encode = self._processor.encode
+                pieces += [part] if is_whole else encode(part, out_type=str)
+            rows.append([self._ids.get(piece, self.unknown_id) for piece in pieces])
+        return rows
 
-        Returns:
-            int32 array `(B, L)`.
+    def _spans(self, texts):
+        rows = []
+        for text in check_not_empty(texts):
+            spans = []
+            for part, place, is_whole in split_parts(text):
+                found = [(0, len(part))] if is_whole else self._places(part)
+                spans += [(place + begin, place + end) for begin, end in found]
+            rows.append(spans)
+        return rows
 
-        Raises:
-            ValueError: A text is not a string, is empty, or is too long.
-        """
-        if isinstance(texts, str) or not all(isinstance(text, str) for text in texts):
-            raise ValueError(
-                f"`texts` must be a list of strings. Received: {shorten(texts)}"
-            )
-        if not texts:
-            raise ValueError("`texts` must hold at least one text. Received none.")
-        for i, text in enumerate(texts):
-            if not text.strip():
-                raise ValueError(
-                    f"Text {i} is empty. Received: {text!r}. Leave it out, with its "
-                    "translation."
-                )
-        before = [self.padding_id] if self._is_target else []
-        rows = [[*before, *self._encode(text), self.end_id] for text in texts]
-        longest = max(len(row) for row in rows)
-        max_length = longest if max_length is None else operator.index(max_length)
-        if longest > max_length and not truncate:
-            i = next(i for i, row in enumerate(rows) if len(row) > max_length)
-            raise ValueError(
-                f"Text {i} needs {len(rows[i])} tokens, more than max_length="
-                f"{max_length}: {shorten(texts[i])}. The longest needs {longest}. "
-                "Raise `max_length`, or cut with truncate=True."
-            )
-        token_ids = np.full((len(rows), max_length), self.padding_id, "int32")
-        for found, row in zip(token_ids, rows, strict=True):
-            row = row if len(row) <= max_length else [*row[: max_length - 1], row[-1]]
-            found[: len(row)] = row
-        return token_ids
-
-    def _encode(self, text):
-        pieces = []
-        if text.startswith(">>") and "<<" in text:
-            end = text.index("<<") + 2
-            pieces, text = [text[:end]], text[end:]
-        pieces += self._processor.encode(text, out_type=str)
-        return [self._ids.get(piece, self._ids[UNKNOWN]) for piece in pieces]
+    def _places(self, part):
+        """Where the pieces of a part of a text stand in it."""
+        data = self._processor.encode(part, out_type="serialized_proto")
+        # SentencePiece counts bytes.
+        sizes = (len(character.encode()) for character in part)
+        number = {place: i for i, place in enumerate(itertools.accumulate(sizes), 1)}
+        number[0] = 0
+        pieces = [read_message(piece) for piece in read_message(data).get(2, ())]
+        return [
+            tuple(number[piece.get(field, [0])[-1]] for field in (4, 5))
+            for piece in pieces
+        ]
 
     def decode(self, ids):
         """Texts of token ids, each up to its `</s>`.
@@ -190,40 +198,32 @@ class MarianTokenizer:
         Returns:
             List of B lists of strings, without `</s>` and `<pad>`.
         """
-        rows = []
-        for row in integer_rows(ids):
-            pieces = []
-            for i in row:
-                if not 0 <= i < len(self):
-                    raise ValueError(
-                        f"Token ids must be from 0 to {len(self) - 1}. Received: {i}. "
-                        "They come from a model with another vocabulary."
-                    )
-                if i == self.end_id:
-                    break
-                if i != self.padding_id:
-                    pieces.append(self._pieces[i])
-            rows.append(pieces)
-        return rows
+        rows = rows_of_text(ids, len(self), self.end_id, (self.padding_id,))
+        return [[self._pieces[i] for i in row] for row in rows]
 
     def save(self, path):
         """Writes the SentencePiece model, and `vocab.json` beside it.
 
         Args:
-            path: Name of the file of the model, such as `source.spm`. Existing files
-                are replaced.
+            path: Name of the file of the model, such as `source.spm`, or an existing
+                folder, where both languages are written as this one; see `save_pair`.
+                Existing files are replaced.
         """
+        if os.path.isdir(path):
+            save_pair(self, self, path)
+            return
         replace_file(path, self._model)
-        ids = json.dumps(self._ids, indent=2)
-        replace_file(os.path.join(os.path.dirname(path), "vocab.json"), ids.encode())
+        replace_file(pathlib.Path(path).with_name(PIECES), to_json(self._ids))
 
     @classmethod
-    def load(cls, path, vocabulary="vocab.json", is_target=False):
+    def load(cls, path, vocabulary=None, is_target=False):
         """Reads a SentencePiece model, and the ids of its pieces.
 
         Args:
-            path: Name of the file of the model, such as `source.spm`.
-            vocabulary: Name of the JSON file beside it, from piece to id.
+            path: Name of the file of the model, such as `source.spm`, or of the folder.
+            vocabulary: Name of the JSON file beside it, from piece to id. By default
+                `vocab.json`, or for the targets of a folder `target_vocab.json` if it
+                is there.
             is_target: Whether texts are targets.
 
         Returns:
@@ -232,23 +232,30 @@ class MarianTokenizer:
         Raises:
             ValueError: The files are not of such a tokenizer.
         """
-        with open(path, "rb") as file:
-            model = file.read()
-        place = os.path.join(os.path.dirname(path), vocabulary)
-        with open(place, encoding="utf-8") as file:
-            try:
-                ids = json.load(file)
-                pieces = sorted(ids, key=ids.get)
-            except (ValueError, TypeError, AttributeError) as error:
+        path = pathlib.Path(path)
+        settings, added = {}, {}
+        if path.is_dir():
+            settings = read_settings(path)
+            added = added_tokens(path, settings)
+            has_two = is_target and (path / TARGET_PIECES).is_file()
+            vocabulary = vocabulary or (TARGET_PIECES if has_two else None)
+            path = path / (TARGET_MODEL if is_target else SOURCE_MODEL)
+        place = path.with_name(vocabulary or PIECES)
+        for file in (path, place):
+            if not file.is_file():
                 raise ValueError(
-                    f"{place} must be JSON, from pieces to ids. Received: {error}."
-                ) from None
+                    f"{file} is missing, which a tokenizer of Marian is made of. Copy "
+                    "or download it."
+                )
+        ids = read_ids(place)
+        pieces = sorted(ids, key=ids.get)
         if [ids[piece] for piece in pieces] != list(range(len(pieces))):
             raise ValueError(
                 f"{place} must give its {len(pieces)} pieces the ids from 0 to "
                 f"{len(pieces) - 1}, each once. Get the file again."
             )
-        return cls(model, pieces, is_target)
+        check_special(settings, added, ids, path.parent)
+        return cls(path.read_bytes(), pieces, is_target)
 
     def get_config(self):
         return {
@@ -260,3 +267,76 @@ class MarianTokenizer:
     @classmethod
     def from_config(cls, config):
         return cls(**config)
+
+
+def split_parts(text):
+    """The parts of a text that are pieces as they are, and those between them.
+
+    Yields:
+        Triples of a part, its place in the text, and whether it is a piece.
+
+    Example:
+
+    >>> list(split_parts(">>fra<< a</s>"))
+    [('>>fra<<', 0, True), (' a', 7, False), ('</s>', 9, True)]
+    """
+    place = 0
+    for part in SPECIAL.split(text):
+        if part.startswith(">>") and "<<" in part:
+            end = part.index("<<") + 2
+            yield part[:end], place, True
+            place, part = place + end, part[end:]
+        if part:
+            yield part, place, SPECIAL.fullmatch(part) is not None
+        place += len(part)
+
+
+def save_pair(source, target, folder):
+    """Writes the tokenizers of both languages, as transformers reads them.
+
+    Args:
+        source: The `MarianTokenizer` of the sources.
+        target: That of the targets.
+        folder: An existing folder. It gets `source.spm`, `target.spm`, `vocab.json`,
+            `tokenizer_config.json` and, where the pieces of the targets are others,
+            `target_vocab.json`. Existing files are replaced.
+    """
+    folder = pathlib.Path(folder)
+    has_two = source.pieces != target.pieces
+    target.save(folder / TARGET_MODEL)
+    if has_two:
+        os.replace(folder / PIECES, folder / TARGET_PIECES)
+    source.save(folder / SOURCE_MODEL)
+    settings = {
+        "tokenizer_class": "MarianTokenizer",
+        "separate_vocabs": has_two,
+        OURS: {"class": "MarianTokenizer"},
+    }
+    replace_file(folder / SETTINGS, to_json(settings))
+
+
+def check_special(settings, added, ids, folder):
+    """Refuses special tokens that are none here."""
+    for key, expected in (
+        ("eos_token", END),
+        ("unk_token", UNKNOWN),
+        ("pad_token", PAD),
+    ):
+        token = text_of(settings.get(key))
+        if token not in (None, expected):
+            raise ValueError(
+                f"A tokenizer of Marian has the {key} {expected!r}. Received: "
+                f"{token!r} in {folder}."
+            )
+    for number, token in added.items():
+        if token["content"] not in (END, UNKNOWN, PAD):
+            raise ValueError(
+                f"A tokenizer of Marian has no added tokens but {END}, {UNKNOWN} and "
+                f"{PAD} here. Received: {token['content']!r} in {folder}."
+            )
+        if ids.get(token["content"]) != number:
+            raise ValueError(
+                f"The added token {token['content']!r} has the id {number}, and "
+                f"{ids.get(token['content'])} in the list of pieces in {folder}. The "
+                "files are of different tokenizers: copy them all again."
+            )

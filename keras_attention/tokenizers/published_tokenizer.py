@@ -12,16 +12,23 @@ import keras
 import numpy as np
 
 from keras_attention.checks import check_choice
-from keras_attention.files import import_package
 from keras_attention.files import replace_file
-from keras_attention.tokenizers.vocabulary import check_texts
-from keras_attention.tokenizers.vocabulary import integer_rows
-from keras_attention.tokenizers.vocabulary import read_strings
-from keras_attention.tokenizers.vocabulary import shorten
+from keras_attention.tokenizers.overrides import is_rebuilt
+from keras_attention.tokenizers.pipelines import import_tokenizers
+from keras_attention.tokenizers.pipelines import number_of_ids
+from keras_attention.tokenizers.pipelines import open_pipeline
+from keras_attention.tokenizers.settings import text_of
+from keras_attention.tokenizers.settings import to_json
+from keras_attention.tokenizers.settings import TOKENIZER
+from keras_attention.tokenizers.settings import write_settings
+from keras_attention.tokenizers.texts import check_texts
+from keras_attention.tokenizers.texts import check_words
+from keras_attention.tokenizers.texts import clean_up
+from keras_attention.tokenizers.texts import known_rows
+from keras_attention.tokenizers.texts import read_strings
+from keras_attention.tokenizers.texts import shorten
+from keras_attention.tokenizers.tokenizer import Tokenizer
 
-TOKENIZER = "tokenizer.json"
-SETTINGS = "tokenizer_config.json"
-OURS = "keras_attention"  # in it, what is no setting of a published tokenizer
 STRATEGIES = {
     True: "longest_first",
     "only_first": "only_first",
@@ -30,7 +37,7 @@ STRATEGIES = {
 
 
 @keras.saving.register_keras_serializable("keras_attention")
-class PublishedTokenizer:
+class PublishedTokenizer(Tokenizer):
     """Turns texts into token ids and back, exactly as a published model was trained.
 
     `BERT.from_preset` and `GPT2.from_preset` make one from the files of a checkpoint;
@@ -66,27 +73,14 @@ class PublishedTokenizer:
     def __init__(
         self, json, settings=None, has_segments=False, max_length=None, truncate=False
     ):
-        tokenizers = import_tokenizers()
-        try:
-            tokenizer = tokenizers.Tokenizer.from_str(json)
-        except Exception as error:  # tokenizers raises nothing more precise
-            raise ValueError(
-                f"This is not the text of a {TOKENIZER}: {error}. Received: "
-                f"{shorten(json)}."
-            ) from None
-        # Some files hold how texts were cut and padded when they were written.
-        tokenizer.no_truncation()
-        tokenizer.no_padding()
-        self._tokenizer = tokenizer
+        self._tokenizer = open_pipeline(json)
         self._settings = dict(settings or {})
         self.has_segments = has_segments
         self.max_length, self.truncate = max_length, truncate
         self._cutting = {}
 
     def _id_of(self, key):
-        token = self._settings.get(key)
-        if isinstance(token, dict):
-            token = token["content"]
+        token = text_of(self._settings.get(key))
         return None if token is None else self._tokenizer.token_to_id(token)
 
     @property
@@ -96,24 +90,33 @@ class PublishedTokenizer:
         return next((number for number in found if number is not None), 0)
 
     @property
+    def start_id(self):
+        return self._id_of("bos_token")
+
+    @property
     def end_id(self):
-        """The id that ends a text, or `None`."""
         return self._id_of("eos_token")
 
     @property
+    def unknown_id(self):
+        return self._id_of("unk_token")
+
+    @property
     def mask_id(self):
-        """The id of a masked token, or `None`."""
         return self._id_of("mask_token")
 
     @property
     def class_id(self):
-        """The id of what stands before a text to be classified, or `None`."""
         return self._id_of("cls_token")
 
     @property
     def separator_id(self):
-        """The id of what stands behind each text of a pair, or `None`."""
         return self._id_of("sep_token")
+
+    @property
+    def padding_side(self):
+        """Where padding stands, `"right"` or, as XLNet has it, `"left"`."""
+        return self._settings.get("padding_side") or "right"
 
     @property
     def special_ids(self):
@@ -121,8 +124,12 @@ class PublishedTokenizer:
         added = self._tokenizer.get_added_tokens_decoder()
         return sorted(i for i, token in added.items() if token.special)
 
+    @functools.cached_property
+    def _size(self):
+        return number_of_ids(self._tokenizer)
+
     def __len__(self):
-        return self._tokenizer.get_vocab_size()
+        return self._size
 
     def __contains__(self, token):
         return self._tokenizer.token_to_id(token) is not None
@@ -150,6 +157,7 @@ class PublishedTokenizer:
         max_length=None,
         truncate=None,
         padded_length=None,
+        stride=None,
         return_offsets=False,
         return_word_ids=False,
     ):
@@ -165,6 +173,10 @@ class PublishedTokenizer:
                 `"only_second"` cut one of them. By default as the tokenizer does.
             padded_length: L. By default the `max_length` of this call, or else the
                 length of the longest.
+            stride: Cut texts into windows of `max_length`, so that nothing is lost: a
+                window begins with so many of the tokens that the one before ended
+                with. There are W windows in place of B texts. Of pairs the second text
+                is cut, unless `truncate` says another.
             return_offsets: Also return which characters each token stands for.
             return_word_ids: Also return which word each token belongs to.
 
@@ -174,14 +186,32 @@ class PublishedTokenizer:
             `offsets`, int32 `(B, L, 2)`: the place of a token's first character in its
             text or word and the place after its last, both 0 for special tokens; and
             `sequence_ids`, int32 `(B, L)`: 0 for the first text of a pair, 1 for the
-            second, -1 for special tokens. And `word_ids`, int32 `(B, L)`, -1 for
-            special tokens.
+            second, -1 for special tokens; and `word_ids`, int32 `(B, L)`, -1 for
+            special tokens. With `stride` also `text_ids`, int32 `(W,)`: the number of
+            the text that a window is of, and `sequence_ids`.
 
         Raises:
-            ValueError: A text is not a string or too long, or there are not as many
-                pairs as texts.
+            ValueError: A text is not a string or too long, there are not as many
+                pairs as texts, or `stride` leaves no room in a window.
+
+        Example:
+
+        >>> from keras_attention.tokenizers.tokenizer_files import word_piece_tokenizer
+        >>> tokenizer = word_piece_tokenizer(["[UNK]", "[CLS]", "[SEP]", "a", "b", "c"])
+        >>> windows = tokenizer(["a b c a", "b"], max_length=5, stride=2)
+        >>> windows["token_ids"].tolist()
+        [[1, 3, 4, 5, 2], [1, 4, 5, 3, 2], [1, 4, 2, 0, 0]]
+        >>> windows["text_ids"].tolist()
+        [0, 0, 1]
         """
-        found = self._encode(texts, pairs, max_length, truncate)
+        if stride is not None:
+            truncate = truncate or (True if pairs is None else "only_second")
+        found = self._encode(texts, pairs, max_length, truncate, stride=stride)
+        text_ids = np.arange(len(found), dtype="int32")
+        if stride is not None:
+            windows = [[encoding, *encoding.overflowing] for encoding in found]
+            text_ids = np.repeat(text_ids, list(map(len, windows)))
+            found = [encoding for row in windows for encoding in row]
         longest = max(len(encoding.ids) for encoding in found)
         length = longest if max_length is None else max_length
         if padded_length is not None:
@@ -189,19 +219,22 @@ class PublishedTokenizer:
         shape = len(found), length
         token_ids = np.full(shape, self.padding_id, "int32")
         padding_mask = np.zeros(shape, "bool")
-        segment_ids = np.zeros(shape, "int32")
+        padding_segment = self._settings.get("pad_token_type_id") or 0
+        segment_ids = np.full(shape, padding_segment, "int32")
         offsets = np.zeros((*shape, 2), "int32")
         sequence_ids, word_ids = np.full((2, *shape), -1, "int32")
         for i, encoding in enumerate(found):
             size = len(encoding.ids)
-            token_ids[i, :size] = encoding.ids
-            padding_mask[i, :size] = True
-            segment_ids[i, :size] = encoding.type_ids
+            place = self._place(size, length)
+            token_ids[i, place] = encoding.ids
+            padding_mask[i, place] = True
+            segment_ids[i, place] = encoding.type_ids
             if return_offsets:
-                offsets[i, :size] = np.reshape(encoding.offsets, (size, 2))
-                sequence_ids[i, :size] = _numbers(encoding.sequence_ids)
+                offsets[i, place] = np.reshape(encoding.offsets, (size, 2))
+            if return_offsets or stride is not None:
+                sequence_ids[i, place] = _numbers(encoding.sequence_ids)
             if return_word_ids:
-                word_ids[i, :size] = _numbers(encoding.word_ids)
+                word_ids[i, place] = _numbers(encoding.word_ids)
         inputs = {"token_ids": token_ids, "padding_mask": padding_mask}
         if self.has_segments:
             inputs["segment_ids"] = segment_ids
@@ -209,9 +242,11 @@ class PublishedTokenizer:
             inputs["offsets"], inputs["sequence_ids"] = offsets, sequence_ids
         if return_word_ids:
             inputs["word_ids"] = word_ids
+        if stride is not None:
+            inputs.update(text_ids=text_ids, sequence_ids=sequence_ids)
         return inputs
 
-    def count_tokens(self, texts, pairs=None, max_length=None, truncate=None):
+    def count(self, texts, pairs=None, max_length=None, truncate=None):
         """How many tokens texts have, special tokens included.
 
         Args:
@@ -239,11 +274,13 @@ class PublishedTokenizer:
             counts.extend(len(encoding.ids) for encoding in found)
         return np.array(counts, "int32")
 
-    def _encode(self, texts, pairs, max_length, truncate, first=0):
+    def _encode(self, texts, pairs, max_length, truncate, first=0, stride=None):
         """The encodings of texts, of which the first has the number `first`."""
+        truncate = self.truncate if truncate is None else truncate
         if max_length is None:
             max_length = self.max_length
-        truncate = self.truncate if truncate is None else truncate
+        if max_length is None and truncate:
+            max_length = self._length_when_cut(stride)
         texts, pairs = read_strings(texts), read_strings(pairs)
         check_choice((False, *STRATEGIES), truncate=truncate)
         is_words = isinstance(texts, list | tuple) and isinstance(
@@ -263,13 +300,18 @@ class PublishedTokenizer:
         if max_length is not None:
             max_length = operator.index(max_length)
             if truncate:
-                tokenizer = self._cutting_at(max_length, truncate, pairs is not None)
+                has_pairs = pairs is not None
+                tokenizer = self._cutting_at(max_length, truncate, has_pairs, stride)
         try:
             found = tokenizer.encode_batch(inputs, is_pretokenized=is_words)
-        except Exception as error:  # tokenizers raises nothing more precise
+        except (KeyboardInterrupt, SystemExit, MemoryError):
+            raise
+        except BaseException as error:  # the library raises nothing more precise
+            overlap = "" if stride is None else f", stride={stride}"
             raise ValueError(
                 f"The texts cannot be cut to max_length={max_length} with truncate="
-                f"{truncate!r}: {error}. Cut with truncate=True, or raise `max_length`."
+                f"{truncate!r}{overlap}: {error}. Cut with truncate=True, or raise "
+                "`max_length`."
             ) from None
         lengths = [len(encoding.ids) for encoding in found]
         if max_length is not None and max(lengths) > max_length:
@@ -281,7 +323,19 @@ class PublishedTokenizer:
             )
         return found
 
-    def _cutting_at(self, max_length, truncate, has_pairs):
+    def _length_when_cut(self, stride):
+        """The length that the model was published with, if a text is to be cut."""
+        length = self._settings.get("model_max_length")
+        if length is not None and length < 2**31:
+            return int(length)
+        if stride is not None:
+            raise ValueError(
+                f"`stride` cuts texts into windows of `max_length`. Received: stride="
+                f"{stride} without `max_length`, and the tokenizer has none either."
+            )
+        return None
+
+    def _cutting_at(self, max_length, truncate, has_pairs, stride):
         """Another tokenizer: to cut texts is a setting of one, not of a call."""
         if truncate == "only_second" and not has_pairs:
             raise ValueError(
@@ -294,10 +348,22 @@ class PublishedTokenizer:
                 f"`max_length` must be more than {special}, the number of special "
                 f"tokens. Received: max_length={max_length}."
             )
-        key = max_length, STRATEGIES[truncate]
+        stride = 0 if stride is None else operator.index(stride)
+        if not 0 <= stride < max_length - special:
+            raise ValueError(
+                f"`stride` must be from 0 to {max_length - special - 1}, as there are "
+                f"{special} special tokens in a window of max_length={max_length}. "
+                f"Received: stride={stride}."
+            )
+        key = max_length, STRATEGIES[truncate], stride
         if key not in self._cutting:
             tokenizer = import_tokenizers().Tokenizer.from_str(self._json)
-            tokenizer.enable_truncation(max_length, strategy=STRATEGIES[truncate])
+            tokenizer.enable_truncation(
+                max_length,
+                stride=stride,
+                strategy=STRATEGIES[truncate],
+                direction=self._settings.get("truncation_side") or "right",
+            )
             self._cutting[key] = tokenizer
         return self._cutting[key]
 
@@ -318,18 +384,20 @@ class PublishedTokenizer:
         inputs = self(texts, max_length=max_length, truncate=truncate)
         return inputs["token_ids"]
 
-    def token_id_lists(self, texts):
-        """Token ids of texts as they are: no special tokens, no padding.
+    def offsets(self, texts, max_length=None, truncate=None):
+        return self(
+            texts, max_length=max_length, truncate=truncate, return_offsets=True
+        )["offsets"]
 
-        Args:
-            texts: List of B strings.
-
-        Returns:
-            List of B lists of integers.
-        """
-        texts = check_texts(texts, "texts")
+    def _rows(self, texts):
+        texts = check_texts(texts)
         found = self._tokenizer.encode_batch_fast(texts, add_special_tokens=False)
         return [encoding.ids for encoding in found]
+
+    def _spans(self, texts):
+        texts = check_texts(texts)
+        found = self._tokenizer.encode_batch(texts, add_special_tokens=False)
+        return [encoding.offsets for encoding in found]
 
     def decode(self, ids):
         """Texts of token ids, without special tokens.
@@ -343,8 +411,12 @@ class PublishedTokenizer:
         Raises:
             ValueError: The ids are not integers `(B, L)`, or one is none of ours.
         """
-        rows = [self._check(row) for row in integer_rows(ids)]
-        return self._tokenizer.decode_batch(rows, skip_special_tokens=True)
+        rows = known_rows(ids, len(self))
+        texts = self._tokenizer.decode_batch(rows, skip_special_tokens=True)
+        is_pairs = self._pipeline["model"].get("type") == "BPE"
+        if self._settings.get("clean_up_tokenization_spaces") and not is_pairs:
+            return [clean_up(text) for text in texts]
+        return texts
 
     def tokens(self, ids):
         """The tokens that ids stand for, special ones included.
@@ -353,19 +425,10 @@ class PublishedTokenizer:
             ids: As for `decode`.
 
         Returns:
-            List of B lists of strings.
+            List of B lists of strings, empty for an id that no text has.
         """
-        rows = [self._check(row) for row in integer_rows(ids)]
-        return [[self._tokenizer.id_to_token(i) for i in row] for row in rows]
-
-    def _check(self, row):
-        for i in row:
-            if self._tokenizer.id_to_token(i) is None:
-                raise ValueError(
-                    f"Token ids must be from 0 to {len(self) - 1}. Received: {i}. They "
-                    "come from a model with another vocabulary."
-                )
-        return row
+        rows = known_rows(ids, len(self))
+        return [[self._tokenizer.id_to_token(i) or "" for i in row] for row in rows]
 
     def save(self, folder):
         """Writes `tokenizer.json` and `tokenizer_config.json`.
@@ -374,11 +437,28 @@ class PublishedTokenizer:
             folder: An existing folder. Existing files are replaced.
         """
         folder = pathlib.Path(folder)
-        text = json.dumps(json.loads(self._json), indent=2, ensure_ascii=False)
-        replace_file(folder / TOKENIZER, text.encode())
-        limits = {"max_length": self.max_length, "truncate": self.truncate}
-        settings = json.dumps({**self._settings, OURS: limits}, indent=2)
-        replace_file(folder / SETTINGS, settings.encode())
+        settings = dict(self._settings)
+        name = settings.get("tokenizer_class")
+        if not is_rebuilt(name, self._pipeline):
+            settings["tokenizer_class"] = "PreTrainedTokenizerFast"
+            names = ["input_ids", "attention_mask"]
+            settings["model_input_names"] = names + ["token_type_ids"] * bool(
+                self.has_segments
+            )
+        write_settings(
+            folder,
+            settings,
+            "PublishedTokenizer",
+            published_class=name,
+            has_segments=self.has_segments,
+            max_length=self.max_length,
+            truncate=self.truncate,
+        )
+        replace_file(folder / TOKENIZER, to_json(self._pipeline))
+
+    @property
+    def _pipeline(self):
+        return json.loads(self._json)
 
     def get_config(self):
         return {
@@ -392,22 +472,6 @@ class PublishedTokenizer:
     @classmethod
     def from_config(cls, config):
         return cls(**config)
-
-
-def check_words(texts, name):
-    """The texts as lists of words; refuses what is something else."""
-    for i, words in enumerate(texts):
-        is_list = isinstance(words, list | tuple)
-        if not is_list or not all(isinstance(word, str) for word in words):
-            raise ValueError(
-                f"`{name}` must all be lists of words, as the first is. Received "
-                f"{shorten(words)} at position {i}."
-            )
-    return [list(words) for words in texts]
-
-
-def import_tokenizers():
-    return import_package("tokenizers", "tokenizers", "text", "Reading a tokenizer")
 
 
 def _numbers(ids):

@@ -7,21 +7,30 @@ import os
 
 import keras
 
-from keras_attention.files import import_package
 from keras_attention.files import replace_file
-from keras_attention.tokenizers.vocabulary import check_texts
-from keras_attention.tokenizers.vocabulary import pad_rows
-from keras_attention.tokenizers.vocabulary import rows_of_text
-from keras_attention.tokenizers.vocabulary import shorten
+from keras_attention.tokenizers.pipelines import import_tokenizers
+from keras_attention.tokenizers.pipelines import open_pipeline
+from keras_attention.tokenizers.pipelines import template
+from keras_attention.tokenizers.settings import TOKENIZER
+from keras_attention.tokenizers.settings import write_settings
+from keras_attention.tokenizers.texts import check_not_empty
+from keras_attention.tokenizers.texts import check_texts
+from keras_attention.tokenizers.texts import rows_of_text
+from keras_attention.tokenizers.tokenizer import Tokenizer
+from keras_attention.tokenizers.vocabulary import END_ID
+from keras_attention.tokenizers.vocabulary import PAD_ID
 from keras_attention.tokenizers.vocabulary import SPECIAL_TOKENS
+from keras_attention.tokenizers.vocabulary import START_ID
 from keras_attention.tokenizers.vocabulary import UNKNOWN
+from keras_attention.tokenizers.vocabulary import UNKNOWN_ID
+from keras_attention.tokenizers.word_layout import SPECIAL_SETTINGS
 
 # Stands for the space before a word, as in SentencePiece.
 SPACE = "\u2581"
 
 
 @keras.saving.register_keras_serializable("keras_attention")
-class SubwordTokenizer:
+class SubwordTokenizer(Tokenizer):
     """Turns texts into token ids and back, where rare words have several tokens.
 
     Sennrich et al. 2016, arXiv:1508.07909: beginning with characters, the pair of
@@ -52,21 +61,19 @@ class SubwordTokenizer:
     """
 
     def __init__(self, json):
-        tokenizers = import_tokenizers()
-        try:
-            self._tokenizer = tokenizers.Tokenizer.from_str(json)
-        except Exception as error:  # tokenizers raises nothing more precise
-            raise ValueError(
-                f"This is not the text of a tokenizer.json: {error}. Received: "
-                f"{shorten(json)}. `SubwordTokenizer.load` reads a file, "
-                "`SubwordTokenizer.train` makes a tokenizer from texts."
-            ) from None
+        self._tokenizer = open_pipeline(json)
         found = [self._tokenizer.id_to_token(i) for i in range(len(SPECIAL_TOKENS))]
         if tuple(found) != SPECIAL_TOKENS:
             raise ValueError(
                 f"The first tokens must be {', '.join(SPECIAL_TOKENS)}. Received: "
                 f"{found}. Make the tokenizer with `SubwordTokenizer.train`."
             )
+        # For others that read its file: here `encode` puts them around.
+        self._tokenizer.post_processor = template(
+            ["[start]:0", "$A:0", "[end]:0"],
+            ["[start]:0", "$A:0", "[end]:0", "$B:1", "[end]:1"],
+            self._tokenizer,
+        )
 
     @classmethod
     def train(cls, texts, vocabulary_size=8000, min_count=2, lowercase=False):
@@ -135,32 +142,35 @@ class SubwordTokenizer:
     def __repr__(self):
         return f"<SubwordTokenizer of {len(self)} tokens, 4 special ones included>"
 
-    def encode(self, texts, max_length=None, truncate=False):
-        """Token ids of texts: `[start]`, the tokens, `[end]`, then padding.
+    @property
+    def padding_id(self):
+        """The id of `[pad]`."""
+        return PAD_ID
 
-        Args:
-            texts: List of B strings.
-            max_length: L, `[start]` and `[end]` included. That of the longest text by
-                default.
-            truncate: Cut texts that are too long (they keep their `[end]`) instead
-                of refusing them.
+    @property
+    def start_id(self):
+        """The id of `[start]`."""
+        return START_ID
 
-        Returns:
-            int32 array `(B, L)`.
+    @property
+    def end_id(self):
+        """The id of `[end]`."""
+        return END_ID
 
-        Raises:
-            ValueError: A text is not a string, is empty, or is too long.
-        """
-        texts = check_texts(texts, "texts")
-        for i, text in enumerate(texts):
-            if not text.strip():
-                raise ValueError(
-                    f"Text {i} is empty. Received: {text!r}. Leave it out, with its "
-                    "translation."
-                )
+    @property
+    def unknown_id(self):
+        """The id of `[unk]`, which stands for characters never seen."""
+        return UNKNOWN_ID
+
+    def _rows(self, texts):
+        texts = check_not_empty(texts)
+        found = self._tokenizer.encode_batch_fast(texts, add_special_tokens=False)
+        return [encoding.ids for encoding in found]
+
+    def _spans(self, texts):
+        texts = check_not_empty(texts)
         found = self._tokenizer.encode_batch(texts, add_special_tokens=False)
-        rows = [encoding.ids for encoding in found]
-        return pad_rows(rows, texts, max_length, truncate, "Text")
+        return [encoding.offsets for encoding in found]
 
     def decode(self, ids):
         """Texts of token ids, each up to its `[end]`.
@@ -176,7 +186,7 @@ class SubwordTokenizer:
         Raises:
             ValueError: The ids are not integers `(B, L)`, or one is none of ours.
         """
-        rows = rows_of_text(ids, len(self))
+        rows = rows_of_text(ids, len(self), END_ID, (PAD_ID, START_ID))
         return self._tokenizer.decode_batch(rows, skip_special_tokens=False)
 
     def tokens(self, ids):
@@ -188,15 +198,20 @@ class SubwordTokenizer:
         Returns:
             List of B lists of strings, without `[pad]`, `[start]` and `[end]`.
         """
-        rows = rows_of_text(ids, len(self))
+        rows = rows_of_text(ids, len(self), END_ID, (PAD_ID, START_ID))
         return [[self._tokenizer.id_to_token(i) for i in row] for row in rows]
 
     def save(self, path):
         """Writes a `tokenizer.json`, which the library tokenizers reads too.
 
+        In a folder `tokenizer_config.json` stands beside it.
+
         Args:
-            path: Name of the file. An existing file is replaced.
+            path: Name of the file, or an existing folder. An existing file is replaced.
         """
+        if os.path.isdir(path):
+            write_settings(path, SPECIAL_SETTINGS, "SubwordTokenizer")
+            path = os.path.join(path, TOKENIZER)
         replace_file(path, self._tokenizer.to_str(pretty=True).encode())
 
     @classmethod
@@ -204,7 +219,7 @@ class SubwordTokenizer:
         """Reads a file that `save` wrote.
 
         Args:
-            path: Name of the file.
+            path: Name of the file, or of the folder.
 
         Returns:
             A `SubwordTokenizer`.
@@ -213,6 +228,8 @@ class SubwordTokenizer:
             ValueError: The file is not a tokenizer of this kind.
         """
         path = os.fspath(path)
+        if os.path.isdir(path):
+            path = os.path.join(path, TOKENIZER)
         with open(path, "rb") as file:
             data = file.read()
         try:
@@ -226,7 +243,3 @@ class SubwordTokenizer:
     @classmethod
     def from_config(cls, config):
         return cls(**config)
-
-
-def import_tokenizers():
-    return import_package("tokenizers", "tokenizers", "text", "Splitting into subwords")

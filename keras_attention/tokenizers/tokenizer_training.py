@@ -2,7 +2,7 @@
 
 import json
 
-from keras_attention.tokenizers.published_tokenizer import import_tokenizers
+from keras_attention.tokenizers.pipelines import import_tokenizers
 from keras_attention.tokenizers.token_files import check_any
 from keras_attention.tokenizers.token_files import check_paths
 from keras_attention.tokenizers.token_files import read_lines

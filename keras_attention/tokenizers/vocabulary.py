@@ -4,16 +4,24 @@ Letters for axes: B texts, L tokens of a text, padding included.
 """
 
 import collections
-import functools
 import operator
 import os
 import re
-import unicodedata
 
 import keras
-import numpy as np
 
 from keras_attention.files import replace_file
+from keras_attention.tokenizers.texts import check_texts
+from keras_attention.tokenizers.texts import read_strings as read_strings
+from keras_attention.tokenizers.texts import rows_of_text
+from keras_attention.tokenizers.texts import shorten
+from keras_attention.tokenizers.tokenizer import Tokenizer
+from keras_attention.tokenizers.word_layout import save_published
+from keras_attention.tokenizers.words import locate_units
+from keras_attention.tokenizers.words import split_text
+from keras_attention.tokenizers.words import split_words as split_words
+from keras_attention.tokenizers.words import SPLITS
+from keras_attention.tokenizers.words import UNSPACED
 
 PAD = "[pad]"
 START = "[start]"
@@ -22,75 +30,12 @@ UNKNOWN = "[unk]"
 SPECIAL_TOKENS = (PAD, START, END, UNKNOWN)
 PAD_ID, START_ID, END_ID, UNKNOWN_ID = range(4)
 
-# How a text is split into the units that have an id.
-SPLITS = ("words", "characters", "spaces")
-
-# Chinese characters and Japanese kana: written without spaces, so each is a word.
-UNSPACED = "\u3041-\u3096\u30a1-\u30fa\u30fc\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
-
-# The same as `word_pattern` on ASCII, four times as fast.
-ASCII_WORD = re.compile("[a-z0-9]+(?:[-'.][a-z0-9]+)*|[#*&+%$@=]")
-
-
-@functools.cache
-def word_pattern():
-    # `\w` leaves out the marks that combine with a letter (accents written apart,
-    # vowels of Arabic or Hindi): a word keeps them. All of them lie below U+20000.
-    marks = "".join(
-        chr(code)
-        for code in range(0x20000)
-        if unicodedata.category(chr(code)).startswith("M")
-    )
-    letter = f"(?:[^\\W_{UNSPACED}]|[{marks}])"
-    # Inside a word: hyphens, the apostrophe, a point and the (non-)joiners.
-    inside = "[-\u2010\u2011'.\u200c\u200d]"
-    return re.compile(f"[{UNSPACED}]|{letter}+(?:{inside}{letter}+)*|[#*&+%$€£@=]")
-
-
-def split_words(caption):
-    """Splits a caption into its words, in lower case.
-
-    A word is a run of letters and digits. Hyphens, apostrophes and points inside it
-    belong to it (`medium-dark`, `o'clock`, `u.s`), and the signs `# * & + % $ € £ @ =`
-    are words of their own; other punctuation is dropped. A Chinese or Japanese
-    character is one word. The same letter written in two ways (`é` as one character
-    or as `e` with a combining accent, `’` or `'`) gives the same word.
-
-    Args:
-        caption: A string.
-
-    Returns:
-        List of strings, empty when there is no word.
-
-    Example:
-
-    >>> split_words("A woman's hand, medium-dark (10 o’clock)!")
-    ['a', "woman's", 'hand', 'medium-dark', '10', "o'clock"]
-    """
-    if caption.isascii():
-        return ASCII_WORD.findall(caption.lower())
-    text = unicodedata.normalize("NFC", caption).lower().replace("\u2019", "'")
-    return word_pattern().findall(unicodedata.normalize("NFC", text))
-
-
-def split_text(text, split):
-    """Splits a text into units.
-
-    Args:
-        text: A string.
-        split: `"words"`, `"characters"` or `"spaces"`, see `Vocabulary`.
-
-    Returns:
-        List of strings.
-    """
-    if split == "words":
-        return split_words(text)
-    text = unicodedata.normalize("NFC", text)
-    return list(text) if split == "characters" else text.split()
+# Name of its file in a folder.
+VOCABULARY = "vocabulary.txt"
 
 
 @keras.saving.register_keras_serializable("keras_attention")
-class Vocabulary:
+class Vocabulary(Tokenizer):
     """Turns captions and other texts into token ids and back, one id a word.
 
     Ids 0 to 3 are `[pad]`, `[start]`, `[end]` and `[unk]`, then come the words in the
@@ -217,29 +162,39 @@ class Vocabulary:
         units = {"spaces": "symbols"}.get(self._split, self._split)
         return f"<Vocabulary of {len(self._words)} {units} and 4 special tokens>"
 
-    def encode(self, captions, max_length=None, truncate=False):
-        """Token ids of captions: `[start]`, the words, `[end]`, then padding.
+    @property
+    def padding_id(self):
+        """The id of `[pad]`."""
+        return PAD_ID
 
-        A word that the vocabulary does not hold becomes `[unk]`.
+    @property
+    def start_id(self):
+        """The id of `[start]`."""
+        return START_ID
 
-        Args:
-            captions: List of B strings.
-            max_length: L, `[start]` and `[end]` included. That of the longest
-                caption by default.
-            truncate: Cut captions that are too long (they keep their `[end]`)
-                instead of refusing them.
+    @property
+    def end_id(self):
+        """The id of `[end]`."""
+        return END_ID
 
-        Returns:
-            int32 array `(B, L)`.
+    @property
+    def unknown_id(self):
+        """The id of `[unk]`."""
+        return UNKNOWN_ID
 
-        Raises:
-            ValueError: A caption is not a string, has no word, or is too long.
-        """
-        rows = [
+    @property
+    def noun(self):
+        return noun_of(self._split)
+
+    def _rows(self, texts):
+        return [
             [self._ids.get(word, UNKNOWN_ID) for word in words]
-            for words in split_captions(captions, self._split)
+            for words in split_captions(texts, self._split)
         ]
-        return pad_rows(rows, captions, max_length, truncate, noun_of(self._split))
+
+    def _spans(self, texts):
+        split_captions(texts, self._split)
+        return [locate_units(text, self._split) for text in texts]
 
     def decode(self, ids):
         """Captions of token ids, each up to its `[end]`.
@@ -266,7 +221,10 @@ class Vocabulary:
         Returns:
             List of B lists of strings, without `[pad]`, `[start]` and `[end]`.
         """
-        return [[self._tokens[i] for i in row] for row in rows_of_text(ids, len(self))]
+        return [
+            [self._tokens[i] for i in row]
+            for row in rows_of_text(ids, len(self), END_ID, (PAD_ID, START_ID))
+        ]
 
     def _join(self, words):
         if self._split == "characters":
@@ -281,11 +239,16 @@ class Vocabulary:
         """Writes the tokens to a text file, one a line, the four special ones first.
 
         Before them stands `[split characters]` or `[split spaces]`, unless texts are
-        split into words.
+        split into words. In a folder it is `vocabulary.txt`, and beside it stand
+        `tokenizer.json` and `tokenizer_config.json` for other libraries.
 
         Args:
-            path: Name of the file, in UTF-8. An existing file is replaced.
+            path: Name of the file, in UTF-8, or an existing folder. An existing file is
+                replaced.
         """
+        if os.path.isdir(path):
+            save_published(self, path)
+            path = os.path.join(path, VOCABULARY)
         head = [] if self._split == "words" else [f"[split {self._split}]"]
         text = "".join(f"{token}\n" for token in [*head, *self._tokens])
         replace_file(path, text.encode())
@@ -295,7 +258,7 @@ class Vocabulary:
         """Reads a file that `save` wrote.
 
         Args:
-            path: Name of the file.
+            path: Name of the file, or of the folder.
 
         Returns:
             A `Vocabulary`.
@@ -304,6 +267,8 @@ class Vocabulary:
             ValueError: The file is not a vocabulary.
         """
         path = os.fspath(path)
+        if os.path.isdir(path):
+            path = os.path.join(path, VOCABULARY)
         with open(path, "rb") as file:
             data = file.read()
         try:
@@ -336,11 +301,6 @@ class Vocabulary:
     @classmethod
     def from_config(cls, config):
         return cls(**config)
-
-
-def shorten(value, length=80):
-    text = repr(value)
-    return text if len(text) <= length else text[: length - 3] + "..."
 
 
 def noun_of(split):
@@ -378,7 +338,7 @@ def check_words(words, split="words"):
 
 def split_captions(captions, split="words"):
     rows = []
-    captions = check_texts(captions)
+    captions = check_texts(captions, "captions")
     for i, caption in enumerate(captions):
         words = split_text(caption, split)
         if not words:
@@ -387,116 +347,4 @@ def split_captions(captions, split="words"):
                 "Leave it out, with its image or its translation."
             )
         rows.append(words)
-    return rows
-
-
-def read_strings(x):
-    """A list where an array, a column or a tensor holds strings.
-
-    Args:
-        x: Anything.
-
-    Returns:
-        List of strings, or `x` as it is.
-
-    Example:
-
-    >>> read_strings(np.array([b"caf\\xc3\\xa9"]))
-    ['café']
-    """
-    dtype = getattr(x, "dtype", None)
-    if getattr(dtype, "name", "") != "string" and getattr(dtype, "kind", "") not in (
-        *"OSUT",
-    ):
-        return x
-    return [
-        part.decode() if isinstance(part, bytes) else part
-        for part in np.asarray(x).tolist()
-    ]
-
-
-def check_texts(texts, name="captions"):
-    """The texts as a list; refuses what is no list of strings, or an empty one."""
-    if isinstance(texts, str):
-        raise ValueError(
-            f"`{name}` must be a list of strings. Received the string "
-            f"{shorten(texts)}. Put one {name[:-1]} in a list: [{name[:-1]}]."
-        )
-    texts = list(texts)
-    for i, text in enumerate(texts):
-        if not isinstance(text, str):
-            raise ValueError(
-                f"`{name}` must be strings. Received "
-                f"{type(text).__name__} {shorten(text)} at position {i}."
-            )
-    if not texts:
-        raise ValueError(f"`{name}` must hold at least one {name[:-1]}. Received none.")
-    return texts
-
-
-def pad_rows(rows, texts, max_length, truncate, noun):
-    """`[start]`, the ids of a text, `[end]` and padding, for each text.
-
-    Args:
-        rows: List of B lists of ids.
-        texts: List of B strings, for the message.
-        max_length: L, or None for the longest.
-        truncate: Cut what is longer, instead of refusing.
-        noun: How a text is called in the message.
-
-    Returns:
-        int32 array `(B, L)`.
-    """
-    longest = max(map(len, rows)) + 2
-    if max_length is None:
-        max_length = longest
-    max_length = operator.index(max_length)
-    if max_length < 3:
-        raise ValueError(
-            "`max_length` must be at least 3: [start], a word, [end]. "
-            f"Received: max_length={max_length}"
-        )
-    if longest > max_length and not truncate:
-        i = next(i for i, row in enumerate(rows) if len(row) + 2 > max_length)
-        raise ValueError(
-            f"{noun} {i} needs {len(rows[i]) + 2} tokens with [start] and "
-            f"[end], more than max_length={max_length}: {shorten(texts[i])}. The "
-            f"longest needs {longest}. Raise `max_length`, or cut with "
-            "truncate=True."
-        )
-    token_ids = np.full((len(rows), max_length), PAD_ID, "int32")
-    for padded, row in zip(token_ids, rows, strict=True):
-        row = row[: max_length - 2]
-        padded[: len(row) + 2] = [START_ID, *row, END_ID]
-    return token_ids
-
-
-def rows_of_text(ids, size):
-    """The ids up to `[end]`, without `[pad]` and `[start]`, of each text."""
-    rows = integer_rows(ids)
-    for i in (i for row in rows for i in row):
-        if not 0 <= i < size:
-            raise ValueError(
-                f"Token ids must be from 0 to {size - 1}. Received: {i}. "
-                "They come from a model with another vocabulary."
-            )
-    rows = [row[: row.index(END_ID)] if END_ID in row else row for row in rows]
-    return [[i for i in row if i not in (PAD_ID, START_ID)] for row in rows]
-
-
-def integer_rows(ids):
-    if not isinstance(ids, list | tuple):
-        ids = keras.ops.convert_to_numpy(ids)
-    rows = []
-    for row in ids:
-        row = np.asarray(
-            row if isinstance(row, list | tuple) else keras.ops.convert_to_numpy(row)
-        )
-        if row.ndim != 1 or (row.size and row.dtype.kind not in "iu"):
-            raise ValueError(
-                "`ids` must be integers of shape (B, L), one row a caption. Received "
-                f"a row of shape {row.shape} and type {row.dtype}. Put the ids of one "
-                "caption in a list: [ids]."
-            )
-        rows.append(row.tolist())
     return rows

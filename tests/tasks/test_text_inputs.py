@@ -108,7 +108,7 @@ def test_texts_are_cut_where_the_tokenizer_says_so():
     model.tokenizer.max_length = 5
     assert model.raw_lengths(long).tolist() == [3, 5]
     with pytest.raises(ValueError, match="Text 1 needs 21 tokens, more than max_len"):
-        model.tokenizer.count_tokens(long, truncate=False)
+        model.tokenizer.count(long, truncate=False)
 
 
 @pytest.mark.once

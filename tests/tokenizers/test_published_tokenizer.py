@@ -6,9 +6,8 @@ import keras
 import numpy as np
 import pytest
 
+from keras_attention.tokenizers import load_tokenizer
 from keras_attention.tokenizers.published_tokenizer import PublishedTokenizer
-from keras_attention.tokenizers.tokenizer_files import load_byte_pair_tokenizer
-from keras_attention.tokenizers.tokenizer_files import load_word_piece_tokenizer
 from keras_attention.tokenizers.tokenizer_files import word_piece_tokenizer
 
 transformers = pytest.importorskip("transformers")
@@ -45,7 +44,7 @@ def bert(tmp_path, request):
 @pytest.mark.parametrize("pairs", [None, PAIRS], ids=["texts", "pairs"])
 @pytest.mark.parametrize("max_length", [None, 9])
 def test_word_pieces_are_those_of_transformers(bert, pairs, max_length):
-    ours = load_word_piece_tokenizer(bert)
+    ours = load_tokenizer(bert)
     theirs = transformers.AutoTokenizer.from_pretrained(bert)
     found = ours(TEXTS, pairs, max_length=max_length, truncate=True)
     expected = theirs(
@@ -70,10 +69,10 @@ def test_word_pieces_are_those_of_transformers(bert, pairs, max_length):
 
 
 def test_what_is_saved_is_read_by_transformers(bert, tmp_path):
-    ours = load_word_piece_tokenizer(bert)
+    ours = load_tokenizer(bert)
     (tmp_path / "saved").mkdir()
     ours.save(tmp_path / "saved")
-    assert load_word_piece_tokenizer(tmp_path / "saved") == ours
+    assert load_tokenizer(tmp_path / "saved") == ours
     (tmp_path / "saved" / "config.json").write_text('{"model_type": "bert"}')
     theirs = transformers.AutoTokenizer.from_pretrained(tmp_path / "saved")
     expected = theirs(TEXTS, padding=True)["input_ids"]
@@ -100,7 +99,7 @@ def gpt2(tmp_path):
 
 
 def test_byte_pairs_are_those_of_transformers(gpt2, tmp_path):
-    ours = load_byte_pair_tokenizer(gpt2)
+    ours = load_tokenizer(gpt2)
     theirs = transformers.AutoTokenizer.from_pretrained(gpt2)
     texts = [*LINES, "needs<|endoftext|> unseen words Ω 漢 it's", "  two spaces "]
     found = ours(texts)
@@ -113,18 +112,18 @@ def test_byte_pairs_are_those_of_transformers(gpt2, tmp_path):
     assert ours.end_id == theirs.eos_token_id
     (tmp_path / "saved").mkdir()
     ours.save(tmp_path / "saved")
-    assert load_byte_pair_tokenizer(tmp_path / "saved") == ours
+    assert load_tokenizer(tmp_path / "saved") == ours
 
 
 def test_a_tokenizer_json_goes_first_and_its_padding_is_left_out(gpt2, tmp_path):
     """Some files hold how texts were cut and padded when they were written."""
-    ours = load_byte_pair_tokenizer(gpt2)
+    ours = load_tokenizer(gpt2)
     tokenizer = tokenizers.Tokenizer.from_str(ours.get_config()["json"])
     tokenizer.enable_truncation(3)
     tokenizer.enable_padding(length=20)
     (gpt2 / "tokenizer.json").write_text(tokenizer.to_str())
     (gpt2 / "vocab.json").unlink()
-    again = load_byte_pair_tokenizer(gpt2)
+    again = load_tokenizer(gpt2)
     np.testing.assert_array_equal(again.encode(LINES), ours.encode(LINES))
 
 
@@ -171,7 +170,7 @@ def test_what_is_no_tokenizer_is_told():
 def test_a_vocabulary_without_merges_is_told(tmp_path):
     (tmp_path / "vocab.json").write_text("{}")
     with pytest.raises(ValueError, match="has vocab.json, but no merges.txt"):
-        load_byte_pair_tokenizer(tmp_path)
+        load_tokenizer(tmp_path)
 
 
 HARD = [
@@ -187,8 +186,8 @@ HARD_PAIRS = ["bark", "dogs 漢 dogs", "the dog, the dog, the dog", "", "un 🙂
 @pytest.mark.parametrize(
     "write, load",
     [
-        (write_bert, load_word_piece_tokenizer),
-        (write_gpt2, load_byte_pair_tokenizer),
+        (write_bert, load_tokenizer),
+        (write_gpt2, load_tokenizer),
     ],
     ids=["bert", "gpt2"],
 )
@@ -241,13 +240,13 @@ def test_offsets_and_cuts_are_those_of_transformers(
         assert found["offsets"][i, :size].tolist() == offsets
         words = [-1 if word is None else word for word in expected.word_ids(i)]
         assert found["word_ids"][i, :size].tolist() == words
-    counts = ours.count_tokens(texts, others, max_length=limit, truncate=truncate)
+    counts = ours.count(texts, others, max_length=limit, truncate=truncate)
     assert counts.tolist() == list(map(len, expected["input_ids"]))
     assert not found["offsets"][~found["padding_mask"]].any()
 
 
 def test_words_are_cut_into_pieces_as_transformers_cuts_them(bert):
-    ours = load_word_piece_tokenizer(bert)
+    ours = load_tokenizer(bert)
     theirs = transformers.AutoTokenizer.from_pretrained(bert)
     words = [["The", "dogs", "unwantable"], ["Café!", "漢字"], ["dog"]]
     found = ours(words, return_word_ids=True, return_offsets=True)

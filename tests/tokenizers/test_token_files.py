@@ -93,7 +93,7 @@ def test_what_was_made_is_found_again(tmp_path, monkeypatch):
     path.write_text("a b\n")
     first = tokenize_sentences(path, WORDS, cache)
     with monkeypatch.context() as patch:
-        patch.delattr(type(WORDS), "token_id_lists")  # nothing is tokenized
+        patch.setattr(type(WORDS), "token_id_lists", None)  # nothing is tokenized
         again = tokenize_sentences(path, WORDS, cache)
     assert again.token_ids.tolist() == first.token_ids.tolist() == [4, 5]
     assert len(list(cache.iterdir())) == 1
