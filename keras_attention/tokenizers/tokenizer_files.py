@@ -1,6 +1,7 @@
 """Tokenizers of published kinds from their parts: a vocabulary, and what is joined."""
 
 from keras_attention.tokenizers.kinds import BERT_TOKENS
+from keras_attention.tokenizers.loading import keep_found
 from keras_attention.tokenizers.pipelines import add_tokens
 from keras_attention.tokenizers.pipelines import byte_pairs
 from keras_attention.tokenizers.pipelines import put_ends
@@ -73,4 +74,5 @@ def _finished(tokenizer, settings, has_segments=False):
         if tokenizer.token_to_id(text_of(token)) is not None
     ]
     add_tokens(tokenizer, {}, named)
+    keep_found(settings, tokenizer)  # a reader would add what is named besides
     return PublishedTokenizer(tokenizer.to_str(), settings, has_segments)
