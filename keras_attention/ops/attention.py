@@ -15,6 +15,7 @@ H width of a query and a key in one head, Hv width of a value in one head.
 """
 
 import contextlib
+import threading
 
 import keras
 from keras import ops
@@ -29,15 +30,16 @@ from keras_attention.ops.masks import window_mask
 
 IMPLEMENTATIONS = ("explicit", "fused", "chunked")
 
-# What `use_implementation` asks for.
-_forced = [None]
+# What `use_implementation` asks for, of each thread its own; torch.compile looks into
+# it, as it does not into contextvars.
+_state = threading.local()
 
 
 @contextlib.contextmanager
 def use_implementation(implementation):
     """Lets all attention within the context compute in one way, for debugging.
 
-    What was compiled before, such as a model's `predict` that already ran, stays as it
+    It concerns the thread that enters it. What was compiled before, such as a model's `predict` that already ran, stays as it
     was compiled.
 
     Args:
@@ -55,11 +57,12 @@ def use_implementation(implementation):
     ...     output = attend(x, x, x)
     """
     _check_implementation(implementation)
-    _forced.append(implementation)
+    before = getattr(_state, "forced", None)
+    _state.forced = implementation
     try:
         yield
     finally:
-        _forced.pop()
+        _state.forced = before
 
 
 def attend(
@@ -217,7 +220,7 @@ def _choose(implementation, inputs, asked, options):
         options: Mask, bias, causality and window.
     """
     _check_implementation(implementation)
-    forced = implementation or _forced[-1]
+    forced = implementation or getattr(_state, "forced", None)
     if forced == "explicit":
         return "explicit"
     reasons = {
