@@ -4,12 +4,9 @@ import keras
 from keras import ops
 
 from keras_attention.backend.programs import filled_slots
-from keras_attention.layers.relative_position_bias import AlibiBias
-from keras_attention.layers.relative_position_bias import RelativePositionBias
+from keras_attention.layers.position_scores import takes_offset
 from keras_attention.layers.transformer_decoder_block import check_cache
 from keras_attention.layers.transformer_stack import TransformerStack
-from keras_attention.ops import alibi_bias
-from keras_attention.ops import relative_position_buckets
 
 
 @keras.saving.register_keras_serializable("keras_attention")
@@ -112,12 +109,12 @@ class TransformerDecoder(TransformerStack):
         >>> bool(keras.ops.max(keras.ops.abs(last - whole[:, 4:])) < 1e-4)
         True
         """
-        kinds = (type(None), RelativePositionBias, AlibiBias)
-        if not isinstance(self.position_bias, kinds):
+        if self.position_bias is not None and not takes_offset(self.position_bias):
             raise ValueError(
                 f"The position_bias of layer {self.name!r} is a "
                 f"{type(self.position_bias).__name__}, which cannot give the bias of "
-                "one token among others. Decode with RelativePositionBias or AlibiBias."
+                "one token among others. Let its `call` take `(query, key, offset)`, "
+                "as AlibiBias does."
             )
         for block in self.blocks:
             check_cache(block)
@@ -196,19 +193,7 @@ class TransformerDecoder(TransformerStack):
 
     def _bias(self, length, x, cache):
         """The bias of the new tokens `(1, N, T, S)`, or `None`."""
-        layer = self.position_bias
-        if layer is None:
+        if self.position_bias is None:
             return None
-        count = x.shape[1]
-        size = filled_slots(length, count, cache[0][0].shape[1])
-        if isinstance(layer, AlibiBias):
-            return alibi_bias(layer.num_heads, count, size, offset=length)
-        buckets = relative_position_buckets(
-            count,
-            size,
-            num_buckets=layer.num_buckets,
-            max_distance=layer.max_distance,
-            bidirectional=layer.bidirectional,
-            offset=length,
-        )
-        return ops.transpose(ops.take(layer.table, buckets, axis=0), (2, 0, 1))[None]
+        size = filled_slots(length, x.shape[1], cache[0][0].shape[1])
+        return self.scores_of_all(x, cache[0][0][:, :size], offset=length)

@@ -13,10 +13,14 @@ from keras_attention.layers.base import BaseLayer
 from keras_attention.layers.base import build_once
 from keras_attention.layers.base import copy_layer
 from keras_attention.layers.base import token_mask
+from keras_attention.layers.multi_head import MultiHead
+from keras_attention.layers.position_scores import scores_of_positions
+from keras_attention.layers.position_scores import takes_offset
 from keras_attention.layers.recorder import is_recording
 from keras_attention.layers.residual import NORMS
 from keras_attention.layers.transformer_decoder_block import TransformerDecoderBlock
 from keras_attention.layers.transformer_encoder_block import TransformerEncoderBlock
+from keras_attention.ops.relative import add_biases
 
 LOOPED = (TransformerEncoderBlock, TransformerDecoderBlock)
 
@@ -42,7 +46,9 @@ class TransformerStack(BaseLayer):
         if drop_path is not None:
             check_rate(drop_path=drop_path)
         # A function, not a layer: its weights would be taken for those of the stack.
-        self._copy_of_block = functools.partial(copy_layer, copy_layer(block))
+        self._copy_of_block = functools.partial(
+            copy_layer, copy_layer(block), shares=True
+        )
         self.num_layers = num_layers
         self.drop_path = drop_path
         # A block of a user may not say where its norms are.
@@ -63,7 +69,7 @@ class TransformerStack(BaseLayer):
     @property
     def block(self):
         """A copy of the block that is repeated, without weights."""
-        return self._copy_of_block()
+        return copy_layer(self._copy_of_block())
 
     def _copy_block(self, number, drop_path):
         changes = {} if drop_path is None else {"drop_path": drop_path}
@@ -85,8 +91,8 @@ class TransformerStack(BaseLayer):
         """Runs the blocks one after the other; also returns their weights, a list."""
         x = ops.cast(x, self.compute_dtype)
         if self.position_bias is not None:
-            shared = self.position_bias(x)  # (1, N, T, T), the same for all blocks
-            bias = shared if bias is None else ops.add(bias, shared)
+            # (1, N, T, T), the same for all blocks
+            bias = add_biases(bias, self.scores_of_all(x, x))
         weights = []
         if not return_attention_scores and self._runs_as_loop(x, training):
             x = self._run_as_loop(x, *inputs, bias=bias, **options)
@@ -105,6 +111,26 @@ class TransformerStack(BaseLayer):
         if self.final_norm:
             x = self.norm(x)
         return x, weights
+
+    def scores_of_all(self, query, key, offset=0):
+        """What `position_bias` adds to the scores of each block.
+
+        Args:
+            query: `(B, T, ...)`, of which `position_bias` may see only the length.
+            key: `(B, S, ...)`.
+            offset: Position of the first query among the keys.
+
+        Returns:
+            `(1, N, T, S)`, or a `RelativeBias` where that is large.
+        """
+        layer = self.position_bias
+        if not takes_offset(layer):
+            return layer(query)  # a layer of a user, which knows no other tokens
+        parts = [getattr(block, "attention", None) for block in self.blocks]
+        ours = all(part is None or isinstance(part, MultiHead) for part in parts)
+        if ours and all(type(block) in LOOPED for block in self.blocks):
+            return scores_of_positions(layer, query, key, offset)
+        return layer(query, key, offset=offset)  # which anyone can add
 
     def _runs_as_loop(self, x, training):
         """Whether the blocks are compiled as one that is repeated.

@@ -187,7 +187,10 @@ def _multi_head():
         "use_gate": True,
         "query_key_norm": "cosine",
         "rotary_embedding": _rotary(),
+        "position_scores": layers.AlibiBias(N),
+        "scale": 0.3,
         "kernel_initializer": "he_normal",
+        "output_initializer": "glorot_normal",
         "seed": 3,
     }
 
