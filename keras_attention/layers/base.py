@@ -131,6 +131,8 @@ def copy_layer(layer, added_to_seeds=0, shares=False, **changes):
     arguments |= {"name": layer.name, "dtype": layer.dtype_policy}
     if not layer.trainable:
         arguments["trainable"] = False
+    if layer.activity_regularizer is not None:
+        arguments["activity_regularizer"] = layer.activity_regularizer
     return type(layer)(**{**arguments, **changes})
 
 

@@ -109,13 +109,18 @@ class MultiHead(AttentionLayer):
             "output_kernel",
             heads_width,
             output_dim,
-            initializer=self.output_initializer or self.kernel_initializer,
+            initializer=another(self.output_initializer or self.kernel_initializer, 3),
         )
         self.output_bias = None
         if self.use_output_bias:
             self.output_bias = self._add_bias("output_bias", output_dim)
         if self.use_gate:
-            self.gate_kernel = self._add_kernel("gate_kernel", query_width, heads_width)
+            self.gate_kernel = self._add_kernel(
+                "gate_kernel",
+                query_width,
+                heads_width,
+                initializer=another(self.kernel_initializer, 4),
+            )
         if self.use_sinks:
             self.sinks = self._add_bias("sinks", self.num_heads, autocast=False)
         if self.query_key_norm == "cosine":

@@ -173,8 +173,8 @@ class RelativePositionBias2D(BaseLayer):
             return bias
         # Some of the cells, as where a picture is read step by step.
         bias = bias.whole(count, count)
-        missing = max(key_length - count, 0) if isinstance(key_length, int) else 0
-        bias = ops.pad(bias, ((0, 0), (0, 0), (0, 0), (0, missing)))
+        if isinstance(key_length, int) and key_length > count:
+            bias = ops.pad(bias, ((0, 0), (0, 0), (0, 0), (0, key_length - count)))
         shape = (1, self.num_heads, query_length, key_length)
         return ops.slice(bias, (0, 0, offset, 0), shape)
 

@@ -18,13 +18,19 @@ class TransformerDecoder(TransformerStack):
     Args:
         block: A `TransformerDecoderBlock`, or a layer of yours that is called as one.
             It is copied, not used itself.
-        num_layers: Number of copies.
+        num_layers: Number of layers L. Each runs its own copy, unless groups share.
         drop_path: Fraction of samples whose branches are dropped in the last block;
             in the blocks before it falls linearly to 0. `None` leaves it to the block.
         final_norm: Whether a norm follows the last block. Defaults to whether the
             blocks leave their sum without one (`norm_order` other than `"post"`).
         position_bias: A layer that gives the self-attention of all blocks one bias,
             such as `RelativePositionBias(bidirectional=False)` or `AlibiBias`.
+        attention_scale: List of the factors of the scores, one for each block.
+            `None` leaves it to the block.
+        num_groups: Number G of groups whose weights neighboring layers share (ALBERT,
+            Lan et al. 2020, arXiv:1909.11942, Section 3.1): layer i of L runs group
+            `i * G // L`. Defaults to a group for each layer.
+        group_size: Number of blocks in a group, which run one after the other.
 
     Call arguments:
         inputs: `(B, T, D)`.
@@ -118,7 +124,7 @@ class TransformerDecoder(TransformerStack):
             )
         for block in self.blocks:
             check_cache(block)
-        return [block.start_cache(batch_size, length) for block in self.blocks]
+        return [block.start_cache(batch_size, length) for block in self.running_blocks]
 
     def read_encoder(self, encoder_outputs):
         """Projects the encoder's outputs once for all steps.
@@ -131,7 +137,7 @@ class TransformerDecoder(TransformerStack):
         """
         for block in self.blocks:
             check_cache(block)
-        return [block.read_encoder(encoder_outputs) for block in self.blocks]
+        return [block.read_encoder(encoder_outputs) for block in self.running_blocks]
 
     def step(
         self,
@@ -169,10 +175,10 @@ class TransformerDecoder(TransformerStack):
         """
         x = ops.cast(inputs, self.compute_dtype)
         bias = self._bias(length, x, cache)
-        encoded = [None] * self.num_layers if encoded is None else encoded
+        encoded = [None] * len(cache) if encoded is None else encoded
         caches, weights = [], []
         for block, block_cache, block_encoded in zip(
-            self.blocks, cache, encoded, strict=True
+            self.running_blocks, cache, encoded, strict=True
         ):
             x, block_cache, block_weights = block.step(
                 x,

@@ -23,6 +23,12 @@ from keras_attention.layers.transformer_encoder_block import TransformerEncoderB
 from keras_attention.ops.relative import add_biases
 
 LOOPED = (TransformerEncoderBlock, TransformerDecoderBlock)
+# What a block that runs as a loop may be made of, besides layers of this library.
+PARTS_OF_LOOPED = (
+    keras.layers.Dropout,
+    keras.layers.LayerNormalization,
+    keras.layers.RMSNormalization,
+)
 
 
 class TransformerStack(BaseLayer):
@@ -38,11 +44,26 @@ class TransformerStack(BaseLayer):
         drop_path=None,
         final_norm=None,
         position_bias=None,
+        attention_scale=None,
+        num_groups=None,
+        group_size=1,
         **kwargs,
     ):
         # Keras would round the bias with the other inputs.
         super().__init__(autocast=False, **kwargs)
-        check_positive(num_layers=num_layers)
+        groups = num_layers if num_groups is None else num_groups
+        check_positive(num_layers=num_layers, num_groups=groups, group_size=group_size)
+        if groups > num_layers:
+            raise ValueError(
+                "`num_groups` must be at most `num_layers`, as each group runs once at "
+                f"least. Received: num_groups={groups}, num_layers={num_layers}"
+            )
+        count = groups * group_size
+        if attention_scale is not None and len(attention_scale) != count:
+            raise ValueError(
+                f"`attention_scale` must have a factor for each of the {count} blocks. "
+                f"Received: attention_scale={attention_scale}"
+            )
         if drop_path is not None:
             check_rate(drop_path=drop_path)
         # A function, not a layer: its weights would be taken for those of the stack.
@@ -50,15 +71,22 @@ class TransformerStack(BaseLayer):
             copy_layer, copy_layer(block), shares=True
         )
         self.num_layers = num_layers
+        self.num_groups = num_groups
+        self.group_size = group_size
+        self.attention_scale = attention_scale
         self.drop_path = drop_path
         # A block of a user may not say where its norms are.
         norm_order = getattr(block, "norm_order", "post")
         self.final_norm = norm_order != "post" if final_norm is None else final_norm
         self.position_bias = position_bias
-        rates = [None] * num_layers
+        changes = [{} for _ in range(count)]
         if drop_path is not None:
-            rates = np.linspace(0.0, drop_path, num_layers).tolist()
-        self.blocks = [self._copy_block(i, rate) for i, rate in enumerate(rates)]
+            rates = np.linspace(0.0, drop_path, count).tolist()
+            changes = [{"drop_path": rate} for rate in rates]
+        if attention_scale is not None:
+            for change, factor in zip(changes, attention_scale, strict=True):
+                change["attention_scale"] = factor
+        self.blocks = [self._copy_block(i, change) for i, change in enumerate(changes)]
         if self.final_norm:
             self.norm = NORMS[getattr(block, "norm", "layer_norm")](
                 epsilon=getattr(block, "epsilon", 1e-6),
@@ -71,8 +99,21 @@ class TransformerStack(BaseLayer):
         """A copy of the block that is repeated, without weights."""
         return copy_layer(self._copy_of_block())
 
-    def _copy_block(self, number, drop_path):
-        changes = {} if drop_path is None else {"drop_path": drop_path}
+    @property
+    def running_blocks(self):
+        """The blocks in the order in which they run, a list.
+
+        Lan et al. 2020, arXiv:1909.11942, Section 3.1: layer i of L runs the blocks of
+        group i G / L, so that neighboring layers share their weights.
+        """
+        groups = self.num_layers if self.num_groups is None else self.num_groups
+        order = []
+        for layer in range(self.num_layers):
+            first = layer * groups // self.num_layers * self.group_size
+            order.extend(self.blocks[first : first + self.group_size])
+        return order
+
+    def _copy_block(self, number, changes):
         return self._copy_of_block(100 * number, name=f"block_{number}", **changes)
 
     def build_stack(self, *shapes):
@@ -97,7 +138,7 @@ class TransformerStack(BaseLayer):
         if not return_attention_scores and self._runs_as_loop(x, training):
             x = self._run_as_loop(x, *inputs, bias=bias, **options)
             return self.norm(x) if self.final_norm else x, weights
-        for block in self.blocks:
+        for block in self.running_blocks:
             x = block(
                 x,
                 *inputs,
@@ -148,13 +189,17 @@ class TransformerStack(BaseLayer):
 
     def _blocks_are_alike(self):
         """Whether a block can run with the weights of any other."""
+        if len(self.blocks) != self.num_layers:
+            return False  # some run again, with the next state of their generators
         if not all(type(block) in LOOPED for block in self.blocks):
-            return False  # a block of a user may do what a loop forgets, as `add_loss`
+            return False
+        if not all(map(_can_be_looped, self.blocks[0]._flatten_layers())):
+            return False
         first, *others = (
             [(tuple(v.shape), v.dtype, v.trainable) for v in block.variables]
             for block in self.blocks
         )
-        rates = {block.drop_path for block in self.blocks}
+        rates = {(block.drop_path, block.attention_scale) for block in self.blocks}
         return len(rates) == 1 and all(other == first for other in others)
 
     def _run_as_loop(self, x, *inputs, **options):
@@ -186,3 +231,11 @@ class TransformerStack(BaseLayer):
 
     def compute_mask(self, inputs, previous_mask):
         return token_mask(previous_mask)
+
+
+def _can_be_looped(layer):
+    """Whether a loop keeps all that a layer does: it forgets what `add_loss` was given
+    and the running statistics of layers that users write."""
+    is_ours = type(layer).__module__.startswith("keras_attention.")
+    known = is_ours or type(layer) in PARTS_OF_LOOPED
+    return known and layer.activity_regularizer is None

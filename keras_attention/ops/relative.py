@@ -147,7 +147,8 @@ def relative_shift(x, key_length):
     """
     x = ops.convert_to_tensor(x)
     *others, rows, columns = ops.shape(x)
-    x = ops.pad(x, [(0, 0)] * (len(x.shape) - 1) + [(0, 1)])
+    # torch.compile looks into this, as it does not into Keras's `pad`.
+    x = ops.concatenate([x, x[..., :1]], axis=-1)
     x = ops.reshape(x, (*others, rows * (columns + 1)))
     x = x[..., rows - 1 : rows - 1 + rows * columns]
     return ops.reshape(x, (*others, rows, columns))[..., :key_length]
