@@ -30,9 +30,11 @@ class AttentionLayer(BaseLayer):
     def attend(self, query, key, value, *, kind, masks=(), training=None, **options):
         """Lets each query read the values; `options` are those of `ops.attend`.
 
-        `kind` is `"self"` or `"cross"`.
+        `kind` is `"self"` or `"cross"`, or `None` for what no recorder sees.
         """
-        recorder = recorder_for(self.path) if self.is_recorded else None
+        recorder = None
+        if self.is_recorded and kind is not None:
+            recorder = recorder_for(self.path)
         if recorder is not None:
             change = options.get("change_weights", lambda weights: weights)
             options["change_weights"] = lambda weights: recorder.record(

@@ -15,6 +15,9 @@ class BaseLayer(keras.layers.Layer):
     same name; arguments that are layers are serialized with it.
     """
 
+    # Arguments that are layers which the copies of a block share, as the table of
+    # positions of a whole stack.
+    shared_arguments = ()
     _adapters = ()  # (name of a kernel, its first column, adapter); see `add_adapter`
 
     def __init__(self, **kwargs):
@@ -92,7 +95,7 @@ def _arguments_of(cls):
     return [p.name for p in parameters if p.kind is not inspect.Parameter.VAR_KEYWORD]
 
 
-def copy_layer(layer, added_to_seeds=0, **changes):
+def copy_layer(layer, added_to_seeds=0, shares=False, **changes):
     """Another layer of the same arguments, which has no weights yet.
 
     Without Keras's serialization, which imports TensorFlow wherever it is installed.
@@ -101,6 +104,7 @@ def copy_layer(layer, added_to_seeds=0, **changes):
         layer: A layer.
         added_to_seeds: Added to each integer seed, so that the copy drops other places
             and begins with other weights.
+        shares: Whether the copy has the same `shared_arguments`, not copies of them.
         **changes: Other arguments.
 
     Returns:
@@ -117,16 +121,41 @@ def copy_layer(layer, added_to_seeds=0, **changes):
         return type(layer).from_config({**config, **changes})
     arguments = {name: getattr(layer, name) for name in _arguments_of(type(layer))}
     for name, value in arguments.items():
+        if shares and name in layer.shared_arguments:
+            continue
         if isinstance(value, keras.layers.Layer):
-            arguments[name] = copy_layer(value, added_to_seeds)
+            arguments[name] = copy_layer(value, added_to_seeds, shares)
         elif isinstance(value, keras.initializers.Initializer):
-            config = _with_other_seeds(value.get_config(), added_to_seeds)
-            arguments[name] = type(value).from_config(config)
+            arguments[name] = another(value, added_to_seeds)
     arguments = _with_other_seeds(arguments, added_to_seeds)
     arguments |= {"name": layer.name, "dtype": layer.dtype_policy}
     if not layer.trainable:
         arguments["trainable"] = False
+    if layer.activity_regularizer is not None:
+        arguments["activity_regularizer"] = layer.activity_regularizer
     return type(layer)(**{**arguments, **changes})
+
+
+def another(initializer, number=0):
+    """Copies an initializer so that it draws other values than its neighbors.
+
+    Args:
+        initializer: An initializer of Keras, or a function.
+        number: Added to its seed, if that is an integer.
+
+    Returns:
+        The copy; a function is returned as it is.
+
+    Example:
+
+    >>> initializer = keras.initializers.RandomNormal(stddev=0.02, seed=1)
+    >>> another(initializer, 2).get_config()["seed"]
+    3
+    """
+    if not isinstance(initializer, keras.initializers.Initializer):
+        return initializer
+    config = _with_other_seeds(initializer.get_config(), number)
+    return type(initializer).from_config(config)
 
 
 def _with_other_seeds(config, added):

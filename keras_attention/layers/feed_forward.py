@@ -6,6 +6,7 @@ from keras import ops
 from keras_attention.checks import check_choice
 from keras_attention.checks import check_positive
 from keras_attention.checks import check_rate
+from keras_attention.layers.base import another
 from keras_attention.layers.base import BaseLayer
 from keras_attention.ops.activations import activate
 from keras_attention.ops.activations import ACTIVATIONS
@@ -39,6 +40,9 @@ class FeedForward(BaseLayer):
         dropout: Fraction of hidden activations dropped in training, from 0 to 1.
         output_dim: Width of the output. Defaults to that of the inputs.
         use_bias: Whether the projections have biases.
+        kernel_initializer: Initializer of each projection.
+        output_initializer: Initializer of the second. Defaults to
+            `kernel_initializer`.
         seed: Integer, for reproducible dropout.
 
     Call arguments:
@@ -64,6 +68,8 @@ class FeedForward(BaseLayer):
         dropout=0.0,
         output_dim=None,
         use_bias=True,
+        kernel_initializer="glorot_uniform",
+        output_initializer=None,
         seed=None,
         **kwargs,
     ):
@@ -78,6 +84,8 @@ class FeedForward(BaseLayer):
         self.dropout = dropout
         self.output_dim = output_dim
         self.use_bias = use_bias
+        self.kernel_initializer = keras.initializers.get(kernel_initializer)
+        self.output_initializer = keras.initializers.get(output_initializer)
         self.seed = seed
         if dropout > 0:
             self.dropout_layer = keras.layers.Dropout(
@@ -88,14 +96,14 @@ class FeedForward(BaseLayer):
         # The gate and what it gates are projected at once, the gate first.
         width = self.mlp_dim * (2 if self.activation in GATED else 1)
         output_dim = self.output_dim or inputs_shape[-1]
-        self.hidden_kernel = self._add_kernel("hidden", inputs_shape[-1], width)
+        first = another(self.kernel_initializer)
+        last = another(self.output_initializer or self.kernel_initializer, 1)
+        shapes = (inputs_shape[-1], width), (self.mlp_dim, output_dim)
+        self.hidden_kernel = self.add_weight(shapes[0], first, name="hidden_kernel")
         self.hidden_bias = self._add_bias("hidden", width)
-        self.output_kernel = self._add_kernel("output", self.mlp_dim, output_dim)
+        self.output_kernel = self.add_weight(shapes[1], last, name="output_kernel")
         self.output_bias = self._add_bias("output", output_dim)
         self.built = True
-
-    def _add_kernel(self, name, *shape):
-        return self.add_weight(shape, "glorot_uniform", name=f"{name}_kernel")
 
     def _add_bias(self, name, size):
         if not self.use_bias:

@@ -5,6 +5,7 @@ H width of a query and a key in one head, Hv width of a value in one head, D wid
 the inputs.
 """
 
+import functools
 import itertools
 import math
 
@@ -17,8 +18,11 @@ from keras_attention.backend.projection import split_heads
 from keras_attention.checks import check_choice
 from keras_attention.checks import check_positive
 from keras_attention.layers.attention_layer import AttentionLayer
-from keras_attention.ops import attend
+from keras_attention.layers.base import another
+from keras_attention.layers.position_scores import build_for_heads
+from keras_attention.layers.position_scores import scores_of_positions
 from keras_attention.ops import window_mask
+from keras_attention.ops.relative import add_biases
 
 # The largest factor of cosine scores (Liu et al. 2022, arXiv:2111.09883, Section 3.3).
 MAX_COSINE_SCALE = 100.0
@@ -48,7 +52,10 @@ class MultiHead(AttentionLayer):
         use_gate=False,
         query_key_norm=None,
         rotary_embedding=None,
+        position_scores=None,
+        scale=None,
         kernel_initializer="glorot_uniform",
+        output_initializer=None,
         seed=None,
         **kwargs,
     ):
@@ -88,19 +95,32 @@ class MultiHead(AttentionLayer):
         self.use_gate = use_gate
         self.query_key_norm = query_key_norm
         self.rotary_embedding = rotary_embedding
+        self.position_scores = position_scores
+        self.scale = scale
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
+        self.output_initializer = keras.initializers.get(output_initializer)
 
     def build_heads(self, query_width, key_width, value_width):
         """Makes the weights for inputs of the given widths."""
         self._build_projections((query_width, key_width, value_width))
         heads_width = self.num_heads * self.value_dim
         output_dim = query_width if self.output_dim is None else self.output_dim
-        self.output_kernel = self._add_kernel("output_kernel", heads_width, output_dim)
+        self.output_kernel = self._add_kernel(
+            "output_kernel",
+            heads_width,
+            output_dim,
+            initializer=another(self.output_initializer or self.kernel_initializer, 3),
+        )
         self.output_bias = None
         if self.use_output_bias:
             self.output_bias = self._add_bias("output_bias", output_dim)
         if self.use_gate:
-            self.gate_kernel = self._add_kernel("gate_kernel", query_width, heads_width)
+            self.gate_kernel = self._add_kernel(
+                "gate_kernel",
+                query_width,
+                heads_width,
+                initializer=another(self.kernel_initializer, 4),
+            )
         if self.use_sinks:
             self.sinks = self._add_bias("sinks", self.num_heads, autocast=False)
         if self.query_key_norm == "cosine":
@@ -121,6 +141,12 @@ class MultiHead(AttentionLayer):
             self.key_norm = norm(epsilon=1e-6, dtype=self.dtype_policy, name="key_norm")
             self.query_norm.build((None, None, self.num_heads, self.key_dim))
             self.key_norm.build((None, None, self.num_key_value_heads, self.key_dim))
+        if self.position_scores is not None:
+            build_for_heads(
+                self.position_scores,
+                (None, None, self.num_heads, self.key_dim),
+                (None, None, self.num_key_value_heads, self.key_dim),
+            )
         self.built = True
 
     def _build_projections(self, widths):
@@ -142,11 +168,13 @@ class MultiHead(AttentionLayer):
                 bias = self._add_bias(f"{name}_bias", sum(columns))
             self.projections.append((group, kernel, bias))
 
-    def _add_kernel(self, name, width, *columns):
+    def _add_kernel(self, name, width, *columns, initializer=None):
+        initializer = initializer or self.kernel_initializer
+
         def side_by_side(shape, dtype=None):
             # Each projection draws its own values, at the scale of its own size.
             parts = [
-                _another(self.kernel_initializer, i)((width, size), dtype=dtype)
+                another(initializer, i)((width, size), dtype=dtype)
                 for i, size in enumerate(columns)
             ]
             return ops.concatenate(parts, axis=1)
@@ -213,15 +241,6 @@ class MultiHead(AttentionLayer):
             key = self.rotary_embedding(key, **positions)
         return key
 
-    @property
-    def _options(self):
-        """What `attend` is told, besides who may read what."""
-        return {
-            "scale": 1.0 if self.query_key_norm == "cosine" else None,
-            "softcap": self.softcap,
-            "sinks": self.sinks if self.use_sinks else None,
-        }
-
     def _leave_heads(self, output, inputs):
         """Joins what the heads read, `(B, T, N, Hv)`, to outputs `(B, T, D)`."""
         output = join_heads(output)  # (B, T, N * Hv)
@@ -229,49 +248,124 @@ class MultiHead(AttentionLayer):
             output = output * ops.sigmoid(self.project(inputs, self.gate_kernel))
         return self.project(output, self.output_kernel, self.output_bias)
 
+    def project_query(self, x):
+        """Projects what is as wide as a query and cuts it into heads.
+
+        Args:
+            x: `(..., Dq)`.
+
+        Returns:
+            `(..., N, H)`.
+        """
+        return self._project_alone(0, x, self.num_heads)
+
+    def project_key(self, x):
+        """Projects what is as wide as a key and cuts it into heads.
+
+        Args:
+            x: `(..., Dk)`.
+
+        Returns:
+            `(..., K, H)`.
+        """
+        return self._project_alone(1, x, self.num_key_value_heads)
+
+    def _project_alone(self, index, x, num_heads):
+        inputs = [None, None, None]
+        inputs[index] = x
+        return split_heads(self._project(inputs)[index], num_heads)
+
     def attend_heads(
         self,
         query,
         key,
         value,
         *,
-        masks,
-        bias,
         positions,
-        use_causal_mask,
-        return_attention_scores,
-        training,
+        offset=0,
+        **options,
     ):
         """Projects to heads, attends with each, and joins their outputs."""
         inputs, kind = query, "self" if query is value else "cross"
         query, key, value = self._project((query, key, value))
-        result = self.attend(
-            self._query_heads(query, positions=positions),
+        query_positions = positions
+        if self.rotary_embedding is not None and not (
+            isinstance(offset, int) and offset == 0
+        ):
+            query_positions = offset + ops.arange(ops.shape(query)[1], dtype="int32")
+        output, weights = self.read_heads(
+            self._query_heads(query, positions=query_positions),
             self._key_heads(key, positions=positions),
             split_heads(value, self.num_key_value_heads),  # (B, S, K, Hv)
+            kind=kind,
+            offset=offset,
+            **options,
+        )
+        output = self._leave_heads(output, inputs)
+        return (output, weights) if options["return_attention_scores"] else output
+
+    def read_heads(
+        self,
+        query,
+        key,
+        value,
+        *,
+        kind,
+        masks,
+        bias,
+        offset,
+        use_causal_mask,
+        return_attention_scores,
+        training=False,
+    ):
+        """Lets heads of queries read those of keys and values, in `call` and `step`.
+
+        Args:
+            query: `(B, T, N, H)`, the first at the position `offset` among the keys.
+            key: `(B, S, K, H)`.
+            value: `(B, S, K, Hv)`.
+            kind: `"self"` or `"cross"`, or `None` for what no recorder sees.
+            masks: Boolean masks, or `None`s.
+            bias: Added to the scores, or `None`.
+            offset: An integer, or a tensor without axes.
+            use_causal_mask: Whether a query reads only keys up to its own position.
+            return_attention_scores: Whether to compute the weights.
+            training: Whether weights are dropped.
+
+        Returns:
+            `(B, T, N, Hv)`, and the weights `(B, N, T, S)` or `None`.
+        """
+        scale = 1.0 if self.query_key_norm == "cosine" else None
+        options = {"scale": scale if self.scale is None else self.scale}
+        if self.position_scores is not None:
+            scores = functools.partial(
+                scores_of_positions,
+                self.position_scores,
+                offset=offset,
+                attention=self,
+            )
+            if getattr(self.position_scores, "replaces_scores", False):
+                options["score"] = scores
+            else:
+                added = scores(query, key)
+                bias = add_biases(bias, added)
+        result = self.attend(
+            query,
+            key,
+            value,
             kind=kind,
             masks=masks,
             bias=bias,
             is_causal=use_causal_mask,
             window=self.window,
+            offset=offset,
+            softcap=self.softcap,
+            sinks=self.sinks if self.use_sinks else None,
             return_attention_scores=return_attention_scores,
             training=training,
-            **self._options,
-        )
-        output, weights = result if return_attention_scores else (result, None)
-        output = self._leave_heads(output, inputs)
-        return (output, weights) if return_attention_scores else output
-
-    def read_cache(self, query, key, value, **options):
-        """Attends to keys and values `(B, K, S, H)` of a cache, without a record."""
-        result = attend(
-            query,
-            ops.transpose(key, (0, 2, 1, 3)),
-            ops.transpose(value, (0, 2, 1, 3)),
             **options,
-            **self._options,
         )
-        return result if options["return_attention_scores"] else (result, None)
+        return result if return_attention_scores else (result, None)
 
 
 def _runs(group, inputs):
@@ -283,13 +377,3 @@ def _runs(group, inputs):
         else:
             runs.append([i])
     return runs
-
-
-def _another(initializer, number):
-    """Copies an initializer so that it draws other values than its neighbours."""
-    if not isinstance(initializer, keras.initializers.Initializer):
-        return initializer  # a function
-    config = initializer.get_config()
-    if isinstance(config.get("seed"), int):
-        config["seed"] += number
-    return type(initializer).from_config(config)

@@ -5,7 +5,6 @@ from keras import ops
 
 from keras_attention.backend.projection import split_heads
 from keras_attention.layers.multi_head import MultiHead
-from keras_attention.ops import combine_masks
 
 
 @keras.saving.register_keras_serializable("keras_attention")
@@ -40,7 +39,12 @@ class MultiHeadAttention(MultiHead):
             `"rms_norm"` or `"cosine"`. Defaults to none.
         rotary_embedding: A `RotaryEmbedding` that turns queries and keys by their
             position.
+        position_scores: A layer that adds to the scores what positions tell; see
+            `keras_attention.layers.position_scores`.
+        scale: Factor of the scores. Defaults to `H ** -0.5`, and to 1 for cosines.
         kernel_initializer: Initializer of each projection.
+        output_initializer: Initializer of the last projection. Defaults to
+            `kernel_initializer`.
         seed: Integer, for reproducible dropout.
 
     Call arguments:
@@ -52,7 +56,10 @@ class MultiHeadAttention(MultiHead):
         bias: Added to the scores, broadcastable to `(B, N, T, S)`.
         value_mask: `(B, S)`, boolean, True for a value that is no padding; filled in
             by Keras when an earlier layer computed it.
-        use_causal_mask: Whether query t reads only keys 0 to t.
+        use_causal_mask: Whether query t reads only keys 0 to `t + offset`.
+        offset: Position of the first query among the keys: how many they are before
+            it, such as those of a memory. It counts for `use_causal_mask`, `window`,
+            rotary positions and `position_scores`.
         return_attention_scores: Also return the weights.
 
     Returns:
@@ -84,6 +91,7 @@ class MultiHeadAttention(MultiHead):
         bias=None,
         value_mask=None,
         use_causal_mask=False,
+        offset=0,
         return_attention_scores=False,
         training=None,
     ):
@@ -94,6 +102,7 @@ class MultiHeadAttention(MultiHead):
             masks=(mask, value_mask),
             bias=bias,
             positions=None,
+            offset=offset,
             use_causal_mask=use_causal_mask,
             return_attention_scores=return_attention_scores,
             training=training,
@@ -123,7 +132,15 @@ class MultiHeadAttention(MultiHead):
         value = split_heads(value, self.num_key_value_heads)
         return tuple(ops.transpose(x, (0, 2, 1, 3)) for x in (key, value))
 
-    def step(self, query, cache, *, mask=None, return_attention_scores=False):
+    def step(
+        self,
+        query,
+        cache,
+        *,
+        mask=None,
+        offset=None,
+        return_attention_scores=False,
+    ):
         """Lets queries read a cache: what `call` gives for the same value.
 
         Nothing is dropped, and no recorder sees it.
@@ -133,26 +150,37 @@ class MultiHeadAttention(MultiHead):
             cache: From `start_cache`. It does not change.
             mask: Boolean, True where a query may read: `(B, S)`, `(B, T, S)` or
                 `(B, N, T, S)`.
+            offset: Position of the first query among the keys, an integer or a tensor
+                without axes, for a layer that asks where queries stand.
             return_attention_scores: Whether to compute the weights.
 
         Returns:
             `(B, T, output_dim)`, and the weights `(B, N, T, S)` or `None`.
 
         Raises:
-            ValueError: The layer's `window` or `rotary_embedding` asks where the
-                queries stand, which a step does not know.
+            ValueError: The layer's `window`, `rotary_embedding` or `position_scores`
+                asks where the queries stand, and `offset` is not given.
         """
-        if self.window is not None or self.rotary_embedding is not None:
+        asked = (self.window, self.rotary_embedding, self.position_scores)
+        if offset is None and any(option is not None for option in asked):
             raise ValueError(
-                f"Layer {self.name!r} has a `window` or a `rotary_embedding`, by which "
-                "a query between two sequences has a position. A step does not know "
-                "it: decode without a cache."
+                f"Layer {self.name!r} has a `window`, a `rotary_embedding`, by which a "
+                "query between two sequences has a position, or `position_scores`. A "
+                "step does not know it: pass `offset`, the position of the first query "
+                "among the keys, or decode without a cache."
             )
-        heads = self._query_heads(self._project((query, None, None))[0])
-        output, weights = self.read_cache(
-            heads,
-            *cache,
-            mask=combine_masks(mask),
+        positions, offset = None, 0 if offset is None else offset
+        if self.rotary_embedding is not None:
+            positions = offset + ops.arange(ops.shape(query)[1], dtype="int32")
+        heads = self._project((query, None, None))[0]
+        output, weights = self.read_heads(
+            self._query_heads(heads, positions=positions),
+            *(ops.transpose(x, (0, 2, 1, 3)) for x in cache),
+            kind=None,
+            masks=(mask,),
+            bias=None,
+            offset=offset,
+            use_causal_mask=False,
             return_attention_scores=return_attention_scores,
         )
         return self._leave_heads(output, query), weights

@@ -9,9 +9,7 @@ from keras_attention.backend.projection import split_heads
 from keras_attention.layers.base import token_mask
 from keras_attention.layers.multi_head import MultiHead
 from keras_attention.layers.rotary_embedding import RotaryEmbedding
-from keras_attention.ops import causal_mask
-from keras_attention.ops import combine_masks
-from keras_attention.ops import window_mask
+from keras_attention.ops import RelativeBias
 
 
 @keras.saving.register_keras_serializable("keras_attention")
@@ -48,7 +46,12 @@ class MultiHeadSelfAttention(MultiHead):
             none.
         rotary_embedding: A `RotaryEmbedding` that turns queries and keys by their
             position.
+        position_scores: A layer that adds to the scores what positions tell, such as
+            `AlibiBias`, or one of yours; see `keras_attention.layers.position_scores`.
+        scale: Factor of the scores. Defaults to `H ** -0.5`, and to 1 for cosines.
         kernel_initializer: Initializer of each projection.
+        output_initializer: Initializer of the last projection. Defaults to
+            `kernel_initializer`.
         seed: Integer, for reproducible dropout.
 
     Call arguments:
@@ -168,48 +171,48 @@ class MultiHeadSelfAttention(MultiHead):
             last token may be left out of the weights.
         """
         query, key, value = self._project((inputs, inputs, inputs))
-        count = inputs.shape[1]
-        if self.rotary_embedding is None:
-            places = {}
-        else:
+        count, slots = inputs.shape[1], cache[0].shape[1]
+        places = {}
+        if self.rotary_embedding is not None:
             if positions is None:
                 positions = length + ops.arange(count, dtype="int32")
             places = {"positions": positions}
             if isinstance(self.rotary_embedding, RotaryEmbedding):
-                places["max_length"] = cache[0].shape[1]
+                places["max_length"] = slots
         query = self._query_heads(query, **places)  # (B, T, N, H)
         key = self._key_heads(key, **places)  # (B, T, K, H)
         value = split_heads(value, self.num_key_value_heads)  # (B, T, K, Hv)
-        key, value = (ops.transpose(x, (0, 2, 1, 3)) for x in (key, value))
         cache = tuple(
-            write_slots(slots, ops.reshape(x, (-1, *x.shape[2:])), length)
-            for slots, x in zip(cache, (key, value), strict=True)
+            self._write(rows, x, length)
+            for rows, x in zip(cache, (key, value), strict=True)
         )
-        options = {"return_attention_scores": return_attention_scores}
-        if isinstance(length, int) and length == 0:
-            # There is nothing before: the fastest way of the ordinary call serves.
-            options.update(is_causal=count > 1, window=self.window)
-            size = count
-        else:
-            size = filled_slots(length, count, cache[0].shape[1])
-            heads = (-1, self.num_key_value_heads)
-            key, value = (
-                ops.reshape(slots[:, :size], (*heads, size, slots.shape[2]))
-                for slots in cache
-            )
-            near = None
-            if self.window is not None:
-                near = window_mask(count, size, window=self.window, offset=length)
-            past = None
-            if not (isinstance(length, int) and size == length + 1):
-                past = causal_mask(count, size, offset=length)
-            options["mask"] = combine_masks(past, near)
-        if mask is not None:
-            options["mask"] = combine_masks(options.get("mask"), mask[:, :size])
-        if bias is not None:
-            options["bias"] = bias[..., :size]
-        output, weights = self.read_cache(query, key, value, **options)
+        size = count
+        if not (isinstance(length, int) and length == 0):  # else nothing is before
+            size = filled_slots(length, count, slots)
+            key, value = (self._read(rows, size) for rows in cache)
+        is_table = isinstance(bias, RelativeBias)
+        output, weights = self.read_heads(
+            query,
+            key,
+            value,
+            kind=None,
+            masks=(None if mask is None else mask[:, :size],),
+            bias=bias if bias is None or is_table else bias[..., :size],
+            offset=length,
+            use_causal_mask=True,
+            return_attention_scores=return_attention_scores,
+        )
         return self._leave_heads(output, inputs), cache, weights
+
+    def _write(self, rows, heads, length):
+        """Writes heads `(B, T, K, H)` into the rows `(B K, S, H)` of a cache."""
+        heads = ops.transpose(heads, (0, 2, 1, 3))
+        return write_slots(rows, ops.reshape(heads, (-1, *heads.shape[2:])), length)
+
+    def _read(self, rows, size):
+        """The first tokens in the rows `(B K, S, H)` of a cache, `(B, size, K, H)`."""
+        shape = (-1, self.num_key_value_heads, size, rows.shape[2])
+        return ops.transpose(ops.reshape(rows[:, :size], shape), (0, 2, 1, 3))
 
     def compute_mask(self, inputs, previous_mask):
         return token_mask(previous_mask)

@@ -1,18 +1,19 @@
 """Positions that are added to the scores: T5's, Swin's and ALiBi.
 
-Each layer returns a bias `(1, N, T, S)` in float32, for the `bias` of attention. One
-bias can serve all blocks of a stack.
+Each layer returns a bias `(1, N, T, S)` in float32, for the `bias` of attention, and
+serves as its `position_scores`. One bias can serve all blocks of a stack. In long
+sequences attention asks them for a table of distances instead (`relative_bias`), and no
+tensor of T x S is made.
 """
 
 import keras
 from keras import ops
 
-from keras_attention.backend.constants import constant
 from keras_attention.checks import check_positive
 from keras_attention.layers.base import BaseLayer
 from keras_attention.ops import alibi_bias
 from keras_attention.ops import relative_position_buckets
-from keras_attention.ops import relative_position_index
+from keras_attention.ops import RelativeBias
 
 
 @keras.saving.register_keras_serializable("keras_attention")
@@ -29,8 +30,9 @@ class RelativePositionBias(BaseLayer):
         initializer: Initializer of the table, `(num_buckets, N)`.
 
     Call arguments:
-        query: `(B, T, D)`, of which only the length matters.
-        key: `(B, S, D)`. Defaults to `query`.
+        query: `(B, T, ...)`, of which only the length matters.
+        key: `(B, S, ...)`. Defaults to `query`.
+        offset: Position of the first query among the keys.
 
     Returns:
         `(1, N, T, S)` float32.
@@ -78,16 +80,21 @@ class RelativePositionBias(BaseLayer):
         )
         self.built = True
 
-    def call(self, query, key=None):
+    def call(self, query, key=None, offset=0):
+        return _whole(self, query, key, offset)
+
+    def relative_bias(self, query_length, key_length, offset=0):
+        """The bias as a table of distances, a `RelativeBias`."""
         buckets = relative_position_buckets(
-            ops.shape(query)[1],
-            ops.shape(query if key is None else key)[1],
+            1,
+            query_length + key_length - 1,
             num_buckets=self.num_buckets,
             max_distance=self.max_distance,
             bidirectional=self.bidirectional,
+            offset=query_length - 1 + offset,
         )
-        bias = ops.take(self.table, buckets, axis=0)  # (T, S, N)
-        return ops.transpose(bias, (2, 0, 1))[None]
+        table = ops.take(self.table, buckets[0], axis=0)  # (T + S - 1, N)
+        return RelativeBias(ops.transpose(table)[:, :, None])
 
     def compute_mask(self, query, previous_mask):
         return None
@@ -106,8 +113,11 @@ class RelativePositionBias2D(BaseLayer):
         initializer: Initializer of the table, `((2h - 1) * (2w - 1), N)`.
 
     Call arguments:
-        inputs: `(B, height * width, D)`, the cells row by row, of which only the
+        inputs: `(B, height * width, ...)`, the cells row by row, of which only the
             number matters.
+        key: Likewise. Defaults to `inputs`; of both, the last
+            cells may be missing, and more keys may follow, of which nothing is known.
+        offset: Number of the first cell in `inputs`.
 
     Returns:
         `(1, N, height * width, height * width)` float32.
@@ -148,10 +158,25 @@ class RelativePositionBias2D(BaseLayer):
         )
         self.built = True
 
-    def call(self, inputs):
-        index = relative_position_index(self.height, self.width)
-        bias = ops.take(self.table, constant(index), axis=0)
-        return ops.transpose(bias, (2, 0, 1))[None]
+    def call(self, inputs, key=None, offset=0):
+        return _whole(self, inputs, key, offset)
+
+    def relative_bias(self, query_length, key_length, offset=0):
+        """The bias as a table of distances in the grid, a `RelativeBias`."""
+        shape = (2 * self.height - 1, 2 * self.width - 1, self.num_heads)
+        # The table's rows are where a query stands from its key.
+        table = ops.flip(ops.reshape(self.table, shape), axis=(0, 1))
+        bias = RelativeBias(ops.transpose(table, (2, 0, 1)))
+        count = self.height * self.width
+        whole = isinstance(offset, int) and offset == 0
+        if whole and query_length == key_length == count:
+            return bias
+        # Some of the cells, as where a picture is read step by step.
+        bias = bias.whole(count, count)
+        if isinstance(key_length, int) and key_length > count:
+            bias = ops.pad(bias, ((0, 0), (0, 0), (0, 0), (0, key_length - count)))
+        shape = (1, self.num_heads, query_length, key_length)
+        return ops.slice(bias, (0, 0, offset, 0), shape)
 
     def compute_mask(self, inputs, previous_mask):
         return None
@@ -168,8 +193,9 @@ class AlibiBias(BaseLayer):
         num_heads: Number N of heads.
 
     Call arguments:
-        query: `(B, T, D)`, of which only the length matters.
-        key: `(B, S, D)`. Defaults to `query`.
+        query: `(B, T, ...)`, of which only the length matters.
+        key: `(B, S, ...)`. Defaults to `query`.
+        offset: Position of the first query among the keys.
 
     Returns:
         `(1, N, T, S)` float32.
@@ -186,9 +212,25 @@ class AlibiBias(BaseLayer):
         check_positive(num_heads=num_heads)
         self.num_heads = num_heads
 
-    def call(self, query, key=None):
-        key = query if key is None else key
-        return alibi_bias(self.num_heads, ops.shape(query)[1], ops.shape(key)[1])
+    def call(self, query, key=None, offset=0):
+        return _whole(self, query, key, offset)
+
+    def relative_bias(self, query_length, key_length, offset=0):
+        """The bias as a table of distances, a `RelativeBias`."""
+        bias = alibi_bias(
+            self.num_heads,
+            1,
+            query_length + key_length - 1,
+            offset=query_length - 1 + offset,
+        )  # (1, N, 1, T + S - 1)
+        return RelativeBias(ops.transpose(bias[0], (0, 2, 1)), is_learned=False)
 
     def compute_mask(self, query, previous_mask):
         return None
+
+
+def _whole(layer, query, key, offset):
+    """The bias of a layer as a tensor, `(1, N, T, S)`."""
+    lengths = [ops.shape(x)[1] for x in (query, query if key is None else key)]
+    bias = layer.relative_bias(*lengths, offset=offset)
+    return bias.whole(*lengths) if isinstance(bias, RelativeBias) else bias

@@ -16,7 +16,7 @@ def _rms_norm(**options):
 
 
 NORMS = {"layer_norm": keras.layers.LayerNormalization, "rms_norm": _rms_norm}
-NORM_ORDERS = ("pre", "post", "sandwich")
+NORM_ORDERS = ("pre", "post", "sandwich", "parallel")
 
 
 class Residual(BaseLayer):
@@ -27,6 +27,10 @@ class Residual(BaseLayer):
         x + f(norm(x))            "pre"       Xiong et al. 2020, arXiv:2002.04745
         norm(x + f(x))            "post"      Vaswani et al. 2017, arXiv:1706.03762
         x + norm(f(norm(x)))      "sandwich"  Ding et al. 2021, arXiv:2105.13290
+        x + f(norm(x)) + ...      "parallel"  Dehghani et al. 2023, arXiv:2302.05442
+
+    In parallel, the other branches read what the first one entered with, and have no
+    norm of their own (`is_first=False`).
     """
 
     def __init__(
@@ -38,6 +42,7 @@ class Residual(BaseLayer):
         layer_scale=None,
         drop_path=0.0,
         seeds=(None, None),
+        is_first=True,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -46,7 +51,9 @@ class Residual(BaseLayer):
         check_rate(dropout=dropout, drop_path=drop_path)
         self.norm_order = norm_order
         options = {"dtype": self.dtype_policy}
-        self.norm = NORMS[norm](epsilon=epsilon, name="norm", **options)
+        self.norm = None
+        if is_first or norm_order != "parallel":
+            self.norm = NORMS[norm](epsilon=epsilon, name="norm", **options)
         self.output_norm = self.dropout = self.scale = self.drop_path = None
         if norm_order == "sandwich":
             self.output_norm = NORMS[norm](
@@ -70,7 +77,8 @@ class Residual(BaseLayer):
 
     def build(self, inputs_shape):
         for layer in (self.norm, *self._behind):
-            layer.build(inputs_shape)
+            if layer is not None:
+                layer.build(inputs_shape)
         self.built = True
 
     def enter(self, x):

@@ -2,9 +2,12 @@
 
 import itertools
 
+import keras
+
 from keras_attention.checks import check_choice
 from keras_attention.checks import check_positive
 from keras_attention.checks import check_rate
+from keras_attention.layers.base import another
 from keras_attention.layers.base import BaseLayer
 from keras_attention.layers.base import key_dim_of
 from keras_attention.layers.base import token_mask
@@ -36,6 +39,11 @@ class TransformerBlock(BaseLayer):
         epsilon=1e-6,
         layer_scale=None,
         use_bias=True,
+        use_attention_bias=None,
+        attention_scale=None,
+        query_key_norm=None,
+        kernel_initializer="glorot_uniform",
+        output_initializer=None,
         attention=None,
         feed_forward=None,
         seed=None,
@@ -65,23 +73,35 @@ class TransformerBlock(BaseLayer):
         self.epsilon = epsilon
         self.layer_scale = layer_scale
         self.use_bias = use_bias
+        self.use_attention_bias = (
+            use_bias if use_attention_bias is None else use_attention_bias
+        )
+        self.attention_scale = attention_scale
+        self.query_key_norm = query_key_norm
+        self.kernel_initializer = keras.initializers.get(kernel_initializer)
+        self.output_initializer = keras.initializers.get(output_initializer)
         self.attention = attention
         self.feed_forward = feed_forward
         self.seed = seed
 
         # With a seed, each dropout has its own, lest they drop the same places.
         self._seeds = itertools.repeat(None) if seed is None else itertools.count(seed)
+        self._parts = itertools.count(0, 10)
 
     def make_attention(self, kind, name, hidden_dim):
         """Makes an attention layer of the class `kind` with this block's options."""
         return kind(
             self.num_heads,
             key_dim_of(hidden_dim, self.num_heads, self.key_dim, self.name),
-            use_bias=self.use_bias,
+            use_bias=self.use_attention_bias,
+            use_output_bias=self.use_bias,
+            scale=self.attention_scale,
+            query_key_norm=self.query_key_norm,
             dropout=self.attention_dropout,
             seed=next(self._seeds),
             dtype=self.dtype_policy,
             name=name,
+            **self._initializers(),
         )
 
     def make_feed_forward(self):
@@ -94,9 +114,18 @@ class TransformerBlock(BaseLayer):
             seed=next(self._seeds),
             dtype=self.dtype_policy,
             name="feed_forward",
+            **self._initializers(),
         )
 
-    def make_residual(self, name):
+    def _initializers(self):
+        """Those of the next part; with a seed, each part draws other values."""
+        number = next(self._parts)
+        return {
+            "kernel_initializer": another(self.kernel_initializer, number),
+            "output_initializer": another(self.output_initializer, number),
+        }
+
+    def make_residual(self, name, is_first=False):
         """Makes what stands around a branch."""
         return Residual(
             norm=self.norm,
@@ -106,9 +135,24 @@ class TransformerBlock(BaseLayer):
             layer_scale=self.layer_scale,
             drop_path=self.drop_path,
             seeds=(next(self._seeds), next(self._seeds)),
+            is_first=is_first,
             dtype=self.dtype_policy,
             name=f"{name}_residual",
         )
+
+    def run_feed_forward(self, x, entered):
+        """Runs the last branch.
+
+        Args:
+            x: `(B, T, D)`, the sum after the branches before.
+            entered: `(B, T, D)`, what self-attention read.
+
+        Returns:
+            `(B, T, D)`.
+        """
+        if self.norm_order != "parallel":
+            entered = self.mlp_residual.enter(x)
+        return self.mlp_residual.leave(x, self.mlp(entered))
 
     def compute_mask(self, inputs, previous_mask):
         return token_mask(previous_mask)

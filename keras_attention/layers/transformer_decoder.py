@@ -4,12 +4,9 @@ import keras
 from keras import ops
 
 from keras_attention.backend.programs import filled_slots
-from keras_attention.layers.relative_position_bias import AlibiBias
-from keras_attention.layers.relative_position_bias import RelativePositionBias
+from keras_attention.layers.position_scores import takes_offset
 from keras_attention.layers.transformer_decoder_block import check_cache
 from keras_attention.layers.transformer_stack import TransformerStack
-from keras_attention.ops import alibi_bias
-from keras_attention.ops import relative_position_buckets
 
 
 @keras.saving.register_keras_serializable("keras_attention")
@@ -21,13 +18,19 @@ class TransformerDecoder(TransformerStack):
     Args:
         block: A `TransformerDecoderBlock`, or a layer of yours that is called as one.
             It is copied, not used itself.
-        num_layers: Number of copies.
+        num_layers: Number of layers L. Each runs its own copy, unless groups share.
         drop_path: Fraction of samples whose branches are dropped in the last block;
             in the blocks before it falls linearly to 0. `None` leaves it to the block.
         final_norm: Whether a norm follows the last block. Defaults to whether the
             blocks leave their sum without one (`norm_order` other than `"post"`).
         position_bias: A layer that gives the self-attention of all blocks one bias,
             such as `RelativePositionBias(bidirectional=False)` or `AlibiBias`.
+        attention_scale: List of the factors of the scores, one for each block.
+            `None` leaves it to the block.
+        num_groups: Number G of groups whose weights neighboring layers share (ALBERT,
+            Lan et al. 2020, arXiv:1909.11942, Section 3.1): layer i of L runs group
+            `i * G // L`. Defaults to a group for each layer.
+        group_size: Number of blocks in a group, which run one after the other.
 
     Call arguments:
         inputs: `(B, T, D)`.
@@ -112,16 +115,16 @@ class TransformerDecoder(TransformerStack):
         >>> bool(keras.ops.max(keras.ops.abs(last - whole[:, 4:])) < 1e-4)
         True
         """
-        kinds = (type(None), RelativePositionBias, AlibiBias)
-        if not isinstance(self.position_bias, kinds):
+        if self.position_bias is not None and not takes_offset(self.position_bias):
             raise ValueError(
                 f"The position_bias of layer {self.name!r} is a "
                 f"{type(self.position_bias).__name__}, which cannot give the bias of "
-                "one token among others. Decode with RelativePositionBias or AlibiBias."
+                "one token among others. Let its `call` take `(query, key, offset)`, "
+                "as AlibiBias does."
             )
         for block in self.blocks:
             check_cache(block)
-        return [block.start_cache(batch_size, length) for block in self.blocks]
+        return [block.start_cache(batch_size, length) for block in self.running_blocks]
 
     def read_encoder(self, encoder_outputs):
         """Projects the encoder's outputs once for all steps.
@@ -134,7 +137,7 @@ class TransformerDecoder(TransformerStack):
         """
         for block in self.blocks:
             check_cache(block)
-        return [block.read_encoder(encoder_outputs) for block in self.blocks]
+        return [block.read_encoder(encoder_outputs) for block in self.running_blocks]
 
     def step(
         self,
@@ -172,10 +175,10 @@ class TransformerDecoder(TransformerStack):
         """
         x = ops.cast(inputs, self.compute_dtype)
         bias = self._bias(length, x, cache)
-        encoded = [None] * self.num_layers if encoded is None else encoded
+        encoded = [None] * len(cache) if encoded is None else encoded
         caches, weights = [], []
         for block, block_cache, block_encoded in zip(
-            self.blocks, cache, encoded, strict=True
+            self.running_blocks, cache, encoded, strict=True
         ):
             x, block_cache, block_weights = block.step(
                 x,
@@ -196,19 +199,7 @@ class TransformerDecoder(TransformerStack):
 
     def _bias(self, length, x, cache):
         """The bias of the new tokens `(1, N, T, S)`, or `None`."""
-        layer = self.position_bias
-        if layer is None:
+        if self.position_bias is None:
             return None
-        count = x.shape[1]
-        size = filled_slots(length, count, cache[0][0].shape[1])
-        if isinstance(layer, AlibiBias):
-            return alibi_bias(layer.num_heads, count, size, offset=length)
-        buckets = relative_position_buckets(
-            count,
-            size,
-            num_buckets=layer.num_buckets,
-            max_distance=layer.max_distance,
-            bidirectional=layer.bidirectional,
-            offset=length,
-        )
-        return ops.transpose(ops.take(layer.table, buckets, axis=0), (2, 0, 1))[None]
+        size = filled_slots(length, x.shape[1], cache[0][0].shape[1])
+        return self.scores_of_all(x, cache[0][0][:, :size], offset=length)

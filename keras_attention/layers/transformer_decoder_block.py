@@ -66,10 +66,20 @@ class TransformerDecoderBlock(TransformerBlock):
         mlp_dropout: Fraction of the feed-forward network's hidden layer dropped.
         drop_path: Fraction of samples whose branches are dropped whole.
         norm: `"layer_norm"` or `"rms_norm"`.
-        norm_order: `"pre"`, `"post"` as in the paper, or `"sandwich"`.
+        norm_order: `"pre"`, `"post"` as in the paper, `"sandwich"`, or `"parallel"`:
+            one norm in front of attention and feed-forward network, which are added
+            together (GPT-J), without cross-attention.
         epsilon: Small number in the norm's square root.
         layer_scale: First value of learned factors of each branch; `None` has none.
         use_bias: Whether the projections have biases.
+        use_attention_bias: Whether those to query, key and value have. Defaults to
+            `use_bias`.
+        attention_scale: Factor of the scores. Defaults to that of the heads' width.
+        query_key_norm: Normalizes queries and keys in each head; see
+            `MultiHeadSelfAttention`.
+        kernel_initializer: Initializer of each projection.
+        output_initializer: Initializer of those that end a branch, as GPT-2 has
+            (Radford et al. 2019, Section 2.3). Defaults to `kernel_initializer`.
         attention: Layer in place of self-attention.
         cross_attention: Layer in place of cross-attention; called as
             `MultiHeadAttention` is.
@@ -123,6 +133,11 @@ class TransformerDecoderBlock(TransformerBlock):
         epsilon=1e-6,
         layer_scale=None,
         use_bias=True,
+        use_attention_bias=None,
+        attention_scale=None,
+        query_key_norm=None,
+        kernel_initializer="glorot_uniform",
+        output_initializer=None,
         attention=None,
         cross_attention=None,
         feed_forward=None,
@@ -143,6 +158,11 @@ class TransformerDecoderBlock(TransformerBlock):
             epsilon=epsilon,
             layer_scale=layer_scale,
             use_bias=use_bias,
+            use_attention_bias=use_attention_bias,
+            attention_scale=attention_scale,
+            query_key_norm=query_key_norm,
+            kernel_initializer=kernel_initializer,
+            output_initializer=output_initializer,
             attention=attention,
             feed_forward=feed_forward,
             seed=seed,
@@ -153,6 +173,13 @@ class TransformerDecoderBlock(TransformerBlock):
                 "`cross_attention` was passed to a block with use_cross_attention="
                 "False. Leave one of the two out."
             )
+        if norm_order == "parallel" and use_cross_attention:
+            raise ValueError(
+                "Branches in parallel have no place for cross-attention, which reads "
+                'after self-attention. Received: norm_order="parallel", '
+                "use_cross_attention=True. Pass use_cross_attention=False, or another "
+                "`norm_order`."
+            )
         self.use_cross_attention = use_cross_attention
         self.cross_attention = cross_attention
 
@@ -162,7 +189,9 @@ class TransformerDecoderBlock(TransformerBlock):
             MultiHeadSelfAttention, "self_attention", inputs_shape[-1]
         )
         build_once(self.self_attention, inputs_shape)
-        self.self_attention_residual = self.make_residual("self_attention")
+        self.self_attention_residual = self.make_residual(
+            "self_attention", is_first=True
+        )
         self.self_attention_residual.build(inputs_shape)
         if self.use_cross_attention:
             self.reading = self.cross_attention or self.make_attention(
@@ -192,8 +221,9 @@ class TransformerDecoderBlock(TransformerBlock):
         self._check_encoder_outputs(encoder_outputs)
         inputs = ops.cast(inputs, self.compute_dtype)
         weights = ()
+        entered = self.self_attention_residual.enter(inputs)
         x = self.self_attention(
-            self.self_attention_residual.enter(inputs),
+            entered,
             mask=mask,
             bias=bias,
             inputs_mask=inputs_mask,
@@ -214,7 +244,7 @@ class TransformerDecoderBlock(TransformerBlock):
                 y, cross_weights = y
                 weights = (*weights, cross_weights)
             x = self.reading_residual.leave(x, y)  # (B, T, D)
-        x = self.mlp_residual.leave(x, self.mlp(self.mlp_residual.enter(x)))
+        x = self.run_feed_forward(x, entered)
         return (x, *weights) if return_attention_scores else x
 
     def start_cache(self, batch_size, length):
@@ -297,8 +327,9 @@ class TransformerDecoderBlock(TransformerBlock):
         """
         self._check_encoder_outputs(encoded)
         inputs = ops.cast(inputs, self.compute_dtype)
+        entered = self.self_attention_residual.enter(inputs)
         x, cache, weights = self.self_attention.step(
-            self.self_attention_residual.enter(inputs),
+            entered,
             cache,
             length=length,
             mask=mask,
@@ -324,7 +355,7 @@ class TransformerDecoderBlock(TransformerBlock):
             if return_attention_scores:
                 weights.append(_apart(cross_weights, shape))
             x = self.reading_residual.leave(x, y)  # (B, T, D)
-        x = self.mlp_residual.leave(x, self.mlp(self.mlp_residual.enter(x)))
+        x = self.run_feed_forward(x, entered)
         return x, cache, weights
 
     def _check_encoder_outputs(self, encoder_outputs):

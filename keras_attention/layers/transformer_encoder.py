@@ -19,7 +19,7 @@ class TransformerEncoder(TransformerStack):
     Args:
         block: A `TransformerEncoderBlock`, or a layer of yours that is called as one.
             It is copied, not used itself.
-        num_layers: Number of copies.
+        num_layers: Number of layers L. Each runs its own copy, unless groups share.
         drop_path: Fraction of samples whose branches are dropped in the last block;
             in the blocks before it falls linearly to 0 (Huang et al. 2016,
             arXiv:1603.09382, Figure 2). `None` leaves it to the block.
@@ -27,6 +27,12 @@ class TransformerEncoder(TransformerStack):
             blocks leave their sum without one (`norm_order` other than `"post"`).
         position_bias: A layer that gives all blocks one bias, such as
             `RelativePositionBias` (T5) or `AlibiBias`.
+        attention_scale: List of the factors of the scores, one for each block.
+            `None` leaves it to the block.
+        num_groups: Number G of groups whose weights neighboring layers share (ALBERT,
+            Lan et al. 2020, arXiv:1909.11942, Section 3.1): layer i of L runs group
+            `i * G // L`. Defaults to a group for each layer.
+        group_size: Number of blocks in a group, which run one after the other.
 
     Call arguments:
         inputs: `(B, T, D)`.

@@ -32,10 +32,20 @@ class TransformerEncoderBlock(TransformerBlock):
         mlp_dropout: Fraction of the feed-forward network's hidden layer dropped.
         drop_path: Fraction of samples whose branches are dropped whole.
         norm: `"layer_norm"` or `"rms_norm"`.
-        norm_order: `"pre"`, `"post"` as in the paper, or `"sandwich"`.
+        norm_order: `"pre"`, `"post"` as in the paper, `"sandwich"`, or `"parallel"`:
+            one norm in front of both branches, which are added together (GPT-J;
+            Dehghani et al. 2023, arXiv:2302.05442, Section 2.1).
         epsilon: Small number in the norm's square root.
         layer_scale: First value of learned factors of each branch; `None` has none.
         use_bias: Whether the projections have biases.
+        use_attention_bias: Whether those to query, key and value have. Defaults to
+            `use_bias`.
+        attention_scale: Factor of the scores. Defaults to that of the heads' width.
+        query_key_norm: Normalizes queries and keys in each head; see
+            `MultiHeadSelfAttention`.
+        kernel_initializer: Initializer of each projection.
+        output_initializer: Initializer of those that end a branch, as GPT-2 has
+            (Radford et al. 2019, Section 2.3). Defaults to `kernel_initializer`.
         attention: Layer in place of self-attention.
         feed_forward: Layer in place of the feed-forward network.
         seed: Integer, for reproducible dropout.
@@ -67,7 +77,9 @@ class TransformerEncoderBlock(TransformerBlock):
         self.self_attention = self.attention or self.make_attention(
             MultiHeadSelfAttention, "self_attention", inputs_shape[-1]
         )
-        self.self_attention_residual = self.make_residual("self_attention")
+        self.self_attention_residual = self.make_residual(
+            "self_attention", is_first=True
+        )
         self.mlp = self.make_feed_forward()
         self.mlp_residual = self.make_residual("feed_forward")
         for layer in (
@@ -90,8 +102,9 @@ class TransformerEncoderBlock(TransformerBlock):
         training=None,
     ):
         inputs = ops.cast(inputs, self.compute_dtype)
+        entered = self.self_attention_residual.enter(inputs)
         x = self.self_attention(
-            self.self_attention_residual.enter(inputs),
+            entered,
             mask=mask,
             bias=bias,
             inputs_mask=inputs_mask,
@@ -100,5 +113,5 @@ class TransformerEncoderBlock(TransformerBlock):
         )
         x, weights = x if return_attention_scores else (x, None)
         x = self.self_attention_residual.leave(inputs, x)  # (B, T, D)
-        x = self.mlp_residual.leave(x, self.mlp(self.mlp_residual.enter(x)))
+        x = self.run_feed_forward(x, entered)
         return (x, weights) if return_attention_scores else x

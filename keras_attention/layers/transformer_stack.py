@@ -13,12 +13,22 @@ from keras_attention.layers.base import BaseLayer
 from keras_attention.layers.base import build_once
 from keras_attention.layers.base import copy_layer
 from keras_attention.layers.base import token_mask
+from keras_attention.layers.multi_head import MultiHead
+from keras_attention.layers.position_scores import scores_of_positions
+from keras_attention.layers.position_scores import takes_offset
 from keras_attention.layers.recorder import is_recording
 from keras_attention.layers.residual import NORMS
 from keras_attention.layers.transformer_decoder_block import TransformerDecoderBlock
 from keras_attention.layers.transformer_encoder_block import TransformerEncoderBlock
+from keras_attention.ops.relative import add_biases
 
 LOOPED = (TransformerEncoderBlock, TransformerDecoderBlock)
+# What a block that runs as a loop may be made of, besides layers of this library.
+PARTS_OF_LOOPED = (
+    keras.layers.Dropout,
+    keras.layers.LayerNormalization,
+    keras.layers.RMSNormalization,
+)
 
 
 class TransformerStack(BaseLayer):
@@ -34,25 +44,49 @@ class TransformerStack(BaseLayer):
         drop_path=None,
         final_norm=None,
         position_bias=None,
+        attention_scale=None,
+        num_groups=None,
+        group_size=1,
         **kwargs,
     ):
         # Keras would round the bias with the other inputs.
         super().__init__(autocast=False, **kwargs)
-        check_positive(num_layers=num_layers)
+        groups = num_layers if num_groups is None else num_groups
+        check_positive(num_layers=num_layers, num_groups=groups, group_size=group_size)
+        if groups > num_layers:
+            raise ValueError(
+                "`num_groups` must be at most `num_layers`, as each group runs once at "
+                f"least. Received: num_groups={groups}, num_layers={num_layers}"
+            )
+        count = groups * group_size
+        if attention_scale is not None and len(attention_scale) != count:
+            raise ValueError(
+                f"`attention_scale` must have a factor for each of the {count} blocks. "
+                f"Received: attention_scale={attention_scale}"
+            )
         if drop_path is not None:
             check_rate(drop_path=drop_path)
         # A function, not a layer: its weights would be taken for those of the stack.
-        self._copy_of_block = functools.partial(copy_layer, copy_layer(block))
+        self._copy_of_block = functools.partial(
+            copy_layer, copy_layer(block), shares=True
+        )
         self.num_layers = num_layers
+        self.num_groups = num_groups
+        self.group_size = group_size
+        self.attention_scale = attention_scale
         self.drop_path = drop_path
         # A block of a user may not say where its norms are.
         norm_order = getattr(block, "norm_order", "post")
         self.final_norm = norm_order != "post" if final_norm is None else final_norm
         self.position_bias = position_bias
-        rates = [None] * num_layers
+        changes = [{} for _ in range(count)]
         if drop_path is not None:
-            rates = np.linspace(0.0, drop_path, num_layers).tolist()
-        self.blocks = [self._copy_block(i, rate) for i, rate in enumerate(rates)]
+            rates = np.linspace(0.0, drop_path, count).tolist()
+            changes = [{"drop_path": rate} for rate in rates]
+        if attention_scale is not None:
+            for change, factor in zip(changes, attention_scale, strict=True):
+                change["attention_scale"] = factor
+        self.blocks = [self._copy_block(i, change) for i, change in enumerate(changes)]
         if self.final_norm:
             self.norm = NORMS[getattr(block, "norm", "layer_norm")](
                 epsilon=getattr(block, "epsilon", 1e-6),
@@ -63,10 +97,23 @@ class TransformerStack(BaseLayer):
     @property
     def block(self):
         """A copy of the block that is repeated, without weights."""
-        return self._copy_of_block()
+        return copy_layer(self._copy_of_block())
 
-    def _copy_block(self, number, drop_path):
-        changes = {} if drop_path is None else {"drop_path": drop_path}
+    @property
+    def running_blocks(self):
+        """The blocks in the order in which they run, a list.
+
+        Lan et al. 2020, arXiv:1909.11942, Section 3.1: layer i of L runs the blocks of
+        group i G / L, so that neighboring layers share their weights.
+        """
+        groups = self.num_layers if self.num_groups is None else self.num_groups
+        order = []
+        for layer in range(self.num_layers):
+            first = layer * groups // self.num_layers * self.group_size
+            order.extend(self.blocks[first : first + self.group_size])
+        return order
+
+    def _copy_block(self, number, changes):
         return self._copy_of_block(100 * number, name=f"block_{number}", **changes)
 
     def build_stack(self, *shapes):
@@ -85,13 +132,13 @@ class TransformerStack(BaseLayer):
         """Runs the blocks one after the other; also returns their weights, a list."""
         x = ops.cast(x, self.compute_dtype)
         if self.position_bias is not None:
-            shared = self.position_bias(x)  # (1, N, T, T), the same for all blocks
-            bias = shared if bias is None else ops.add(bias, shared)
+            # (1, N, T, T), the same for all blocks
+            bias = add_biases(bias, self.scores_of_all(x, x))
         weights = []
         if not return_attention_scores and self._runs_as_loop(x, training):
             x = self._run_as_loop(x, *inputs, bias=bias, **options)
             return self.norm(x) if self.final_norm else x, weights
-        for block in self.blocks:
+        for block in self.running_blocks:
             x = block(
                 x,
                 *inputs,
@@ -105,6 +152,26 @@ class TransformerStack(BaseLayer):
         if self.final_norm:
             x = self.norm(x)
         return x, weights
+
+    def scores_of_all(self, query, key, offset=0):
+        """What `position_bias` adds to the scores of each block.
+
+        Args:
+            query: `(B, T, ...)`, of which `position_bias` may see only the length.
+            key: `(B, S, ...)`.
+            offset: Position of the first query among the keys.
+
+        Returns:
+            `(1, N, T, S)`, or a `RelativeBias` where that is large.
+        """
+        layer = self.position_bias
+        if not takes_offset(layer):
+            return layer(query)  # a layer of a user, which knows no other tokens
+        parts = [getattr(block, "attention", None) for block in self.blocks]
+        ours = all(part is None or isinstance(part, MultiHead) for part in parts)
+        if ours and all(type(block) in LOOPED for block in self.blocks):
+            return scores_of_positions(layer, query, key, offset)
+        return layer(query, key, offset=offset)  # which anyone can add
 
     def _runs_as_loop(self, x, training):
         """Whether the blocks are compiled as one that is repeated.
@@ -122,13 +189,17 @@ class TransformerStack(BaseLayer):
 
     def _blocks_are_alike(self):
         """Whether a block can run with the weights of any other."""
+        if len(self.blocks) != self.num_layers:
+            return False  # some run again, with the next state of their generators
         if not all(type(block) in LOOPED for block in self.blocks):
-            return False  # a block of a user may do what a loop forgets, as `add_loss`
+            return False
+        if not all(map(_can_be_looped, self.blocks[0]._flatten_layers())):
+            return False
         first, *others = (
             [(tuple(v.shape), v.dtype, v.trainable) for v in block.variables]
             for block in self.blocks
         )
-        rates = {block.drop_path for block in self.blocks}
+        rates = {(block.drop_path, block.attention_scale) for block in self.blocks}
         return len(rates) == 1 and all(other == first for other in others)
 
     def _run_as_loop(self, x, *inputs, **options):
@@ -160,3 +231,11 @@ class TransformerStack(BaseLayer):
 
     def compute_mask(self, inputs, previous_mask):
         return token_mask(previous_mask)
+
+
+def _can_be_looped(layer):
+    """Whether a loop keeps all that a layer does: it forgets what `add_loss` was given
+    and the running statistics of layers that users write."""
+    is_ours = type(layer).__module__.startswith("keras_attention.")
+    known = is_ours or type(layer) in PARTS_OF_LOOPED
+    return known and layer.activity_regularizer is None

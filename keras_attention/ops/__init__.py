@@ -26,3 +26,5 @@ from keras_attention.ops.positions import (
 )
 from keras_attention.ops.positions import rotary_angles as rotary_angles
 from keras_attention.ops.positions import sinusoidal_positions as sinusoidal_positions
+from keras_attention.ops.relative import relative_shift as relative_shift
+from keras_attention.ops.relative import RelativeBias as RelativeBias

@@ -15,8 +15,10 @@ H width of a query and a key in one head, Hv width of a value in one head.
 """
 
 import contextlib
+import threading
 
 import keras
+import numpy as np
 from keras import ops
 
 from keras_attention.ops import chunked
@@ -26,19 +28,23 @@ from keras_attention.ops.masks import causal_mask
 from keras_attention.ops.masks import combine_masks
 from keras_attention.ops.masks import lift_mask
 from keras_attention.ops.masks import window_mask
+from keras_attention.ops.relative import check_table
+from keras_attention.ops.relative import RelativeBias
+from keras_attention.ops.relative import whole_bias
 
 IMPLEMENTATIONS = ("explicit", "fused", "chunked")
 
-# What `use_implementation` asks for.
-_forced = [None]
+# What `use_implementation` asks for, of each thread its own; torch.compile looks into
+# it, as it does not into contextvars.
+_state = threading.local()
 
 
 @contextlib.contextmanager
 def use_implementation(implementation):
     """Lets all attention within the context compute in one way, for debugging.
 
-    What was compiled before, such as a model's `predict` that already ran, stays as it
-    was compiled.
+    It concerns the thread that enters it alone. What was compiled before, such as a
+    model's `predict` that already ran, stays as it was compiled.
 
     Args:
         implementation: `"explicit"`, `"fused"`, `"chunked"`, or `None` to choose per
@@ -55,11 +61,12 @@ def use_implementation(implementation):
     ...     output = attend(x, x, x)
     """
     _check_implementation(implementation)
-    _forced.append(implementation)
+    before = getattr(_state, "forced", None)
+    _state.forced = implementation
     try:
         yield
     finally:
-        _forced.pop()
+        _state.forced = before
 
 
 def attend(
@@ -71,6 +78,7 @@ def attend(
     bias=None,
     is_causal=False,
     window=None,
+    offset=0,
     scale=None,
     softcap=None,
     sinks=None,
@@ -94,9 +102,12 @@ def attend(
         value: `(B, S, K, Hv)`.
         mask: Boolean, True where a query may read: `(B, S)` for all queries alike,
             `(B, T, S)` for all heads alike, or broadcastable to `(B, N, T, S)`.
-        bias: Added to the scores, broadcastable to `(B, N, T, S)`.
-        is_causal: Whether query t reads only keys 0 to t.
+        bias: Added to the scores, broadcastable to `(B, N, T, S)`; or a
+            `RelativeBias`, which needs no T x S numbers.
+        is_causal: Whether query t reads only keys 0 to `t + offset`.
         window: Integer w: only keys less than w away are read. Or `(left, right)`.
+        offset: Position of the first query among the keys, for `is_causal` and
+            `window`: an integer, or a tensor without axes.
         scale: Factor of the scores. Defaults to `H ** -0.5` for the dot product, and
             to 1 with `score`.
         softcap: Bounds the scores, before the bias, to this size by
@@ -147,6 +158,10 @@ def attend(
         received = ops.convert_to_tensor(mask)
         mask = lift_mask(received)
         _check_broadcast("mask", mask, expected, received)
+    relative = None
+    if isinstance(bias, RelativeBias):
+        relative, bias = bias, bias.rest
+        check_table(relative.table, expected)
     if bias is not None:
         bias = ops.convert_to_tensor(bias)
         if keras.backend.standardize_dtype(bias.dtype) == "bool":
@@ -174,7 +189,12 @@ def attend(
         "dropout": dropout > 0,
     }
     asked = [option for option, is_asked in asked.items() if is_asked]
-    options = {"mask": mask, "bias": bias, "is_causal": is_causal, "window": window}
+    options = {"mask": mask, "bias": bias if relative is None else relative}
+    places = _places(is_causal, window, offset, key.shape[1])
+    if not isinstance(places["offset"], int):  # known at run time
+        options["mask"] = _whole_mask(mask, query, key, **places)
+        places = {"is_causal": False, "window": None, "offset": 0}
+    options.update(places)
     implementation = _choose(implementation, (query, key, value), asked, options)
     if implementation == "fused":
         return fused.fused_attention(query, key, value, **options, scale=scale)
@@ -194,8 +214,8 @@ def attend(
         query,
         key,
         value,
-        mask=_whole_mask(mask, is_causal, window, query, key),
-        bias=bias,
+        mask=_whole_mask(options["mask"], query, key, **places),
+        bias=whole_bias(options["bias"], query, key),
         scale=scale,
         softcap=softcap,
         sinks=sinks,
@@ -217,7 +237,7 @@ def _choose(implementation, inputs, asked, options):
         options: Mask, bias, causality and window.
     """
     _check_implementation(implementation)
-    forced = implementation or _forced[-1]
+    forced = implementation or getattr(_state, "forced", None)
     if forced == "explicit":
         return "explicit"
     reasons = {
@@ -233,8 +253,9 @@ def _choose(implementation, inputs, asked, options):
         return forced
     if reasons["fused"] is None and fused.is_better(*inputs, **options):
         return "fused"
+    names = ("bias", "is_causal", "window")
     if reasons["chunked"] is None and chunked.is_better(
-        *inputs, is_causal=options["is_causal"], window=options["window"]
+        *inputs, **{name: options[name] for name in names}
     ):
         return "chunked"
     return "explicit"
@@ -248,11 +269,26 @@ def _check_implementation(implementation):
         )
 
 
-def _whole_mask(mask, is_causal, window, query, key):
+def _places(is_causal, window, offset, key_length):
+    """Whom a query reads because of where it stands, as options of `attend`."""
+    if isinstance(offset, (int, np.integer)):
+        offset = int(offset)
+        # The first query stands behind all keys but one, the others behind it.
+        if isinstance(key_length, int) and offset >= key_length - 1:
+            is_causal = False
+        if not is_causal and window is None:
+            offset = 0
+    return {"is_causal": is_causal, "window": window, "offset": offset}
+
+
+def _whole_mask(mask, query, key, *, is_causal, window, offset):
     """Joins the mask, causality and the window into one mask, or `None`."""
     lengths = ops.shape(query)[1], ops.shape(key)[1]
-    causal = causal_mask(*lengths) if is_causal else None
-    near = window_mask(*lengths, window=window) if window is not None else None
+    causal = near = None
+    if is_causal:
+        causal = causal_mask(*lengths, offset=offset)
+    if window is not None:
+        near = window_mask(*lengths, window=window, offset=offset)
     return combine_masks(mask, causal, near)
 
 

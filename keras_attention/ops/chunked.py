@@ -31,6 +31,7 @@ from keras_attention.backend.loops import write_at
 from keras_attention.ops.dropout import draw_seed
 from keras_attention.ops.explicit import MASKED
 from keras_attention.ops.masks import window_sides
+from keras_attention.ops.relative import RelativeBias
 from keras_attention.ops.tiles import cut_out
 from keras_attention.ops.tiles import filled_up
 from keras_attention.ops.tiles import join
@@ -40,8 +41,10 @@ from keras_attention.ops.tiles import Tiles
 
 # What does not change from call to call, and is compiled in: what `tile_size` and
 # `size_of_rows` chose, how far a query reads to the left and to the right, `None` for
-# all, and what `attend` is given.
-Options = collections.namedtuple("Options", "tile rows sides scale softcap dropout")
+# all, what `attend` is given, and whether the table of a relative bias has a gradient.
+Options = collections.namedtuple(
+    "Options", "tile rows sides scale softcap dropout is_learned"
+)
 
 # The most queries and keys of a tile, and of one in a window: so it fits the caches.
 TILE = 512
@@ -87,13 +90,14 @@ def why_not(query, key, value, asked=()):
     return None
 
 
-def is_better(query, key, value, *, is_causal=False, window=None):
+def is_better(query, key, value, *, bias=None, is_causal=False, window=None):
     """Whether the weights of this call are better computed tile by tile.
 
     Args:
         query: `(B, T, N, H)`.
         key: `(B, S, K, H)`.
         value: `(B, S, K, Hv)`.
+        bias: What is added to the scores, or `None`.
         is_causal: Whether queries read only keys up to their own position.
         window: How far a query reads, or `None`.
 
@@ -110,12 +114,13 @@ def is_better(query, key, value, *, is_causal=False, window=None):
     key_length = key.shape[1]
     if not (isinstance(query_length, int) and isinstance(key_length, int)):
         return False  # not known yet
+    if isinstance(bias, RelativeBias) and bias.is_long(query_length, key_length):
+        return True
     if query_length <= TILE and key_length <= TILE:
         return False  # one tile is all
-    if window is not None and key_length >= 4 * (
-        TILE_OF_WINDOW + sum(window_sides(window))
-    ):
-        return True
+    if window is not None and query_length > TILE_OF_WINDOW:
+        if key_length >= 4 * (TILE_OF_WINDOW + sum(window_sides(window))):
+            return True
     batch_size = batch_size if isinstance(batch_size, int) else 1
     most = MOST_WEIGHTS_IF_CAUSAL if is_causal else MOST_WEIGHTS
     most = MOST_WEIGHTS_OF_GPU if on_gpu() else most[keras.backend.backend()]
@@ -131,6 +136,7 @@ def chunked_attention(
     bias,
     is_causal,
     window,
+    offset,
     scale,
     softcap,
     sinks,
@@ -145,8 +151,9 @@ def chunked_attention(
         value: `(B, S, K, Hv)`.
         mask: Boolean, broadcastable to `(B, N, T, S)`, or `None`.
         bias: Broadcastable to `(B, N, T, S)`, or `None`.
-        is_causal: Whether query t reads only keys 0 to t.
+        is_causal: Whether query t reads only keys 0 to `t + offset`.
         window: How far a query reads, or `None`.
+        offset: Position of the first query among the keys, an integer.
         scale: Factor of the scores.
         softcap: Bound of the scores, or `None`.
         sinks: `(N,)`, or `None`.
@@ -159,6 +166,10 @@ def chunked_attention(
     inputs = {"query": query, "key": key, "value": value}
     if mask is not None:
         inputs["mask"] = mask
+    width, is_learned = 1, False
+    if isinstance(bias, RelativeBias):
+        width, is_learned = bias.width, bias.is_learned
+        inputs["table"], bias = ops.cast(bias.table, "float32"), bias.rest
     if bias is not None:
         inputs["bias"] = bias[(None,) * (4 - len(bias.shape))]  # four axes
     if sinks is not None:
@@ -166,12 +177,21 @@ def chunked_attention(
     if dropout > 0:
         inputs["seed"] = draw_seed(seed)
     left, right = (None, None) if window is None else window_sides(window)
-    sides = (left, 0) if is_causal else (left, right)
-    rows = size_of_rows(query.shape, key.shape[1], sides) if sinks is None else None
+    right = 0 if is_causal else right
+    rows = None
+    if sinks is None and not offset and width == 1:
+        rows = size_of_rows(query.shape, key.shape[1], (left, right))
+    # From its place among the keys, a query reads less to the left, more to the right.
+    left = None if left is None else left - offset
+    right = None if right is None else right + offset
     options = Options(
-        tile=tile_size((query.shape[1], key.shape[1]), window),
+        tile=tuple(
+            -(-size // width) * width  # whole rows of a grid
+            for size in tile_size((query.shape[1], key.shape[1]), window)
+        ),
         rows=rows,
-        sides=sides,
+        is_learned=is_learned,
+        sides=(left, right),
         scale=scale,
         softcap=softcap,
         dropout=dropout,
@@ -303,7 +323,7 @@ def _forward(inputs, options):
 
 @compiled
 def _backward(residuals, options):
-    """Returns the gradients of query, key, value, and of bias and sinks if given."""
+    """Returns the gradients of query, key, value, bias, table and sinks, if given."""
     tiles = Tiles(residuals, options.tile, options)
     query_size, key_size = options.tile
     values = split(residuals["value"], key_size, tiles.dtype)
@@ -335,6 +355,9 @@ def _backward(residuals, options):
             if "bias" in sums:
                 place, part = tiles.of_bias(i, j, of_scores)
                 sums["bias"] = add_slice(sums["bias"], place, part)
+            if "table" in sums:
+                place, part = tiles.of_table(i, j, of_scores)
+                sums["table"] = add_slice(sums["table"], place, part)
             if slope is not None:
                 of_scores = of_scores * slope
             sums["key"] = add_at(
@@ -359,6 +382,8 @@ def _backward(residuals, options):
     }
     if "bias" in residuals:
         sums["bias"] = ops.zeros_like(tiles.bias)
+    if options.is_learned:
+        sums["table"] = ops.zeros_like(tiles.table)
     if "sinks" in residuals:
         sums["sinks"] = ops.zeros((tiles.num_heads,), tiles.dtype)
     sums = repeat(0, tiles.counts[0], add_rows, sums)
@@ -369,6 +394,9 @@ def _backward(residuals, options):
     if "bias" in residuals:
         shape = ops.shape(residuals["bias"])
         result["bias"] = sums["bias"][:, :, : shape[2], : shape[3]]
+    if "table" in sums:
+        first, count = tiles.rows_before, ops.shape(residuals["table"])[1]
+        result["table"] = sums["table"][:, first : first + count]
     if "sinks" in residuals:
         result["sinks"] = sums["sinks"]
     return {name: ops.cast(x, residuals[name].dtype) for name, x in result.items()}

@@ -15,6 +15,8 @@ from keras_attention.ops.masks import causal_mask
 from keras_attention.ops.masks import combine_masks
 from keras_attention.ops.masks import window_mask
 from keras_attention.ops.masks import window_sides
+from keras_attention.ops.relative import RelativeBias
+from keras_attention.ops.relative import whole_bias
 
 # Beyond so many entries, a mask of T x S costs more than attention tile by tile.
 LARGEST_MASK = 4096 * 4096
@@ -55,7 +57,17 @@ def why_not(query, key, value, asked=()):
     return f"the backend {backend!r} has no fused attention kernel"
 
 
-def is_better(query, key, value, *, mask=None, bias=None, is_causal=False, window=None):
+def is_better(
+    query,
+    key,
+    value,
+    *,
+    mask=None,
+    bias=None,
+    is_causal=False,
+    window=None,
+    offset=0,
+):
     """Whether the framework's kernel beats the other implementations here.
 
     Args:
@@ -64,8 +76,9 @@ def is_better(query, key, value, *, mask=None, bias=None, is_causal=False, windo
         value: `(B, S, K, Hv)`.
         mask: Boolean, broadcastable to `(B, N, T, S)`, or `None`.
         bias: Broadcastable to `(B, N, T, S)`, or `None`.
-        is_causal: Whether query t reads only keys 0 to t.
+        is_causal: Whether query t reads only keys 0 to `t + offset`.
         window: How far a query reads, or `None`.
+        offset: Position of the first query among the keys, an integer.
 
     Returns:
         True or False.
@@ -76,18 +89,29 @@ def is_better(query, key, value, *, mask=None, bias=None, is_causal=False, windo
     >>> is_better(x, x, x) == (keras.backend.backend() == "torch")
     True
     """
+    if isinstance(bias, RelativeBias) and bias.is_long(query.shape[1], key.shape[1]):
+        return False
     backend = keras.backend.backend()
     if backend == "torch":
-        if _runs_in_blocks(key, mask, bias, window):
+        if _runs_in_blocks(key, mask, bias, window, offset):
             return True
-        needs_mask = window is not None or (is_causal and mask is not None)
+        needs_mask = _needs_mask(mask, is_causal, window, offset)
         return not needs_mask or query.shape[1] * key.shape[1] <= LARGEST_MASK
     half = keras.backend.standardize_dtype(query.dtype) in ("float16", "bfloat16")
     return backend == "jax" and half and on_gpu()
 
 
 def fused_attention(
-    query, key, value, *, mask=None, bias=None, is_causal=False, window=None, scale=1.0
+    query,
+    key,
+    value,
+    *,
+    mask=None,
+    bias=None,
+    is_causal=False,
+    window=None,
+    offset=0,
+    scale=1.0,
 ):
     """Computes `attend` by the kernel of the backend; see there for the arguments.
 
@@ -97,31 +121,41 @@ def fused_attention(
         value: `(B, S, K, Hv)`.
         mask: Boolean, broadcastable to `(B, N, T, S)`, or `None`.
         bias: Broadcastable to `(B, N, T, S)`, or `None`.
-        is_causal: Whether query t reads only keys 0 to t.
+        is_causal: Whether query t reads only keys 0 to `t + offset`.
         window: How far a query reads, or `None`.
+        offset: Position of the first query among the keys, an integer.
         scale: Factor of the scores.
 
     Returns:
         `(B, T, N, Hv)`.
     """
     torch_runs = keras.backend.backend() == "torch"
-    if torch_runs and _runs_in_blocks(key, mask, bias, window):
+    if torch_runs and _runs_in_blocks(key, mask, bias, window, offset):
         left, right = window_sides(window)
         sides = left, 0 if is_causal else right
         return torch_attention_in_blocks(query, key, value, mask, sides, scale)
-    if window is not None or (is_causal and mask is not None):
+    bias = whole_bias(bias, query, key)
+    if _needs_mask(mask, is_causal, window, offset):
         lengths = query.shape[1], key.shape[1]
-        causal = causal_mask(*lengths) if is_causal else None
-        near = None if window is None else window_mask(*lengths, window=window)
+        causal = near = None
+        if is_causal:
+            causal = causal_mask(*lengths, offset=offset)
+        if window is not None:
+            near = window_mask(*lengths, window=window, offset=offset)
         mask, is_causal = combine_masks(mask, causal, near), False
     if torch_runs:
         return torch_attention(query, key, value, mask, bias, is_causal, scale)
     return jax_attention(query, key, value, mask, bias, is_causal, scale)
 
 
-def _runs_in_blocks(key, mask, bias, window):
+def _needs_mask(mask, is_causal, window, offset):
+    """Whether what a query reads must be written down as a mask for the kernel."""
+    return window is not None or (is_causal and (mask is not None or offset != 0))
+
+
+def _runs_in_blocks(key, mask, bias, window, offset):
     """Whether a window holds so few of the keys that each block gets its own."""
-    if window is None or bias is not None:
+    if window is None or bias is not None or offset:
         return False
     if mask is not None and mask.shape[2] != 1:  # not the same for all queries
         return False

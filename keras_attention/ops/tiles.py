@@ -11,6 +11,8 @@ from keras import ops
 from keras_attention.backend.loops import repeat
 from keras_attention.ops.dropout import keep_factors
 from keras_attention.ops.explicit import MASKED
+from keras_attention.ops.relative import read_table
+from keras_attention.ops.relative import table_gradient
 
 # Where the running maximum of a row begins: above MASKED, whose exponential is then
 # zero, and below every score.
@@ -21,8 +23,8 @@ class Tiles:
     """The tiles of T' queries and of S' keys of one call.
 
     Args:
-        inputs: Dict with `query` and `key`, and `mask`, `bias`, `sinks` and `seed` if
-            there are some.
+        inputs: Dict with `query` and `key`, and `mask`, `bias`, `table` of a relative
+            bias, `sinks` and `seed` if there are some.
         size: `(T', S')`.
         options: Those of `chunked.py`.
         span: How many tiles of keys are read at once.
@@ -40,6 +42,7 @@ class Tiles:
         self.counts = ops.shape(self.query)[1] // query_size, ops.shape(self.keys)[0]
         self.mask = self._padded(inputs.get("mask"))
         self.bias = self._padded(inputs.get("bias"))
+        self.table = self._padded_table(inputs.get("table"))
         self.seed = inputs.get("seed")
         self.sinks = None
         if "sinks" in inputs:
@@ -125,6 +128,10 @@ class Tiles:
         if self.bias is not None:
             part = ops.slice(self.bias, *self._part(self.bias, i, j))
             scores = scores + ops.cast(part, self.dtype)
+        if self.table is not None:
+            part = ops.slice(self.table, *self._part_of_table(i, j))
+            lengths = self.size[0], self.span * self.size[1]
+            scores = scores + ops.cast(read_table(part, *lengths), self.dtype)
         masks = []
         if self.mask is not None:
             masks.append(ops.slice(self.mask, *self._part(self.mask, i, j)))
@@ -176,6 +183,42 @@ class Tiles:
         axes = [axis for axis in range(4) if self.bias.shape[axis] == 1]
         part = ops.sum(of_scores, axis=axes, keepdims=True) if axes else of_scores
         return place, part
+
+    def of_table(self, i, j, of_scores):
+        """Where in the table what a tile reads begins, and its gradient there."""
+        place, _ = self._part_of_table(i, j)
+        axes = (0, 1) if self.table.shape[0] == 1 else (0,)
+        of_scores = ops.sum(of_scores, axis=axes)
+        if len(axes) == 2:
+            of_scores = of_scores[None]
+        part = table_gradient(of_scores, self._grid_width)
+        return place, ops.cast(part, self.table.dtype)
+
+    @property
+    def _grid_width(self):
+        return (self.table.shape[2] + 1) // 2
+
+    def _padded_table(self, table):
+        """Gives a table rows for the places that fill up the last tiles."""
+        if table is None:
+            return None
+        width = (table.shape[2] + 1) // 2
+        lengths = self.query_length, self.key_length
+        missing = [
+            (count * size - length) // width
+            for count, size, length in zip(self.counts, self.size, lengths, strict=True)
+        ]
+        self.rows_before = missing[0]
+        return ops.pad(table, ((0, 0), tuple(missing), (0, 0)))
+
+    def _part_of_table(self, i, j):
+        """Where in the table what a tile reads begins, and its shape."""
+        width, (query_size, key_size) = self._grid_width, self.size
+        first = (j * key_size - (i + 1) * query_size) // width
+        first = first + self.counts[0] * query_size // width
+        num_rows = (query_size + self.span * key_size) // width - 1
+        shape = (self.table.shape[0], num_rows, self.table.shape[2])
+        return (0, first, 0), shape
 
     def _masks_of_places(self, i, j):
         """What each query may read because of where it and the key stand."""

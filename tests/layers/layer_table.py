@@ -187,7 +187,10 @@ def _multi_head():
         "use_gate": True,
         "query_key_norm": "cosine",
         "rotary_embedding": _rotary(),
+        "position_scores": layers.AlibiBias(N),
+        "scale": 0.3,
         "kernel_initializer": "he_normal",
+        "output_initializer": "glorot_normal",
         "seed": 3,
     }
 
@@ -235,6 +238,11 @@ def _block():
         "epsilon": 1e-4,
         "layer_scale": 0.7,
         "use_bias": False,
+        "use_attention_bias": True,
+        "attention_scale": 0.4,
+        "query_key_norm": "rms_norm",
+        "kernel_initializer": "he_normal",
+        "output_initializer": "glorot_normal",
         "seed": 5,
     }
 
@@ -265,11 +273,17 @@ def _decoder_block_of_others():
 def _stack(block, position_bias):
     return {
         "block": block,
-        "num_layers": 2,
+        "num_layers": 3,
         "drop_path": 0.3,
         "final_norm": False,
         "position_bias": position_bias,
+        "attention_scale": [0.3, 0.4, 0.5, 0.6],
+        "num_groups": 2,
+        "group_size": 2,
     }
+
+
+_SIX_BLOCKS = ("B N T T",) * 6  # three layers of two blocks
 
 
 _PICTURE = {"grid": "B P Q D", "token_ids": "B T tokens"}
@@ -441,6 +455,8 @@ ROWS = [
             "dropout": 0.3,
             "output_dim": SIZES["O"],
             "use_bias": False,
+            "kernel_initializer": "he_normal",
+            "output_initializer": "glorot_normal",
             "seed": 1,
         },
         {"inputs": "B T D"},
@@ -772,7 +788,7 @@ ROWS = [
             layers.RelativePositionBias(N, bidirectional=False),
         ),
         _DECODER,
-        ("B T D", "B N T T", "B N T T", "B N T S", "B N T S"),
+        ("B T D", *_SIX_BLOCKS, *(["B N T S"] * 6)),
         **_HEADS,
         options=_NOT_CAUSAL,
         left_out=(),
@@ -825,7 +841,7 @@ ROWS = [
             layers.AlibiBias(N),
         ),
         _SELF,
-        ("B T D", "B N T T", "B N T T"),
+        ("B T D", *_SIX_BLOCKS),
         **_HEADS,
         options=_CAUSAL,
         left_out=(),
@@ -845,6 +861,13 @@ ROWS = [
         **_HEADS,
         options=_CAUSAL,
         left_out=(),
+    ),
+    Row(
+        "TransformerEncoderBlock/parallel",
+        lambda: {**_block(), "norm_order": "parallel"},
+        _SELF,
+        ("B T D", "B N T T"),
+        **_HEADS,
     ),
     Row(
         "TransformerEncoderBlock/own parts",

@@ -15,7 +15,7 @@ from layers.layer_table import ROWS
 
 by_name = pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
 full_by_name = pytest.mark.parametrize("row", FULL_ROWS, ids=lambda row: row.name)
-INITIALIZERS = ("glorot_uniform", "he_normal", "ones", "zeros")
+INITIALIZERS = ("glorot_normal", "glorot_uniform", "he_normal", "ones", "zeros")
 
 
 def plain(value):

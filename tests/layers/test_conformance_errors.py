@@ -157,7 +157,7 @@ CONSTRUCTORS = {
     ),
     "unknown place of the norm": (
         lambda: block(norm_order="middle"),
-        ["`norm_order` must be one of ('pre', 'post', 'sandwich')", "'middle'"],
+        ["`norm_order` must be one of ('pre', 'post', 'sandwich', ", "'middle'"],
     ),
     "a block without a network": (
         lambda: block(mlp_dim=0),

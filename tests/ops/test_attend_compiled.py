@@ -9,6 +9,7 @@ from helpers import to_numpy
 from keras_attention.ops import attend
 from keras_attention.ops import causal_mask
 from keras_attention.ops import rotary_angles
+from keras_attention.ops import use_implementation
 from ops.cases import distance_scores
 from ops.cases import H
 from ops.cases import HV
@@ -186,6 +187,22 @@ def test_torch_compile_traces_it_in_one_graph(name, implementation, rng):
         return attend(*inputs, **arrays, **options)
 
     check(compiled, inputs, arrays, options)
+
+
+@pytest.mark.skipif(BACKEND != "torch", reason="torch.compile")
+def test_torch_compile_sees_the_implementation_of_its_thread(rng):
+    import torch
+
+    inputs = [torch.as_tensor(x) for x in case(rng, "plain")[0]]
+
+    @torch.compile(backend="eager", fullgraph=True)
+    def compiled(*inputs):
+        return attend(*inputs, softcap=2.0)
+
+    compiled(*inputs)
+    with use_implementation("fused"):
+        with pytest.raises(Exception, match="it has no `softcap`"):
+            compiled(*inputs)
 
 
 @pytest.mark.skipif(BACKEND != "torch", reason="torch.compile")

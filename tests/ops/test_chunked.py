@@ -1,6 +1,7 @@
 """Attention tile by tile gives what the explicit implementation gives."""
 
 import re
+import threading
 
 import keras
 import numpy as np
@@ -67,7 +68,8 @@ def whole_rows(small_tiles, monkeypatch):
     def size_of_rows(shape, key_length, sides):
         if None in sides:
             return 2, key_length + 1, 1
-        return 3, 3, 1 + sum(-(-side // 3) for side in sides)
+        span = 1 + sum(-(-side // 3) for side in sides)
+        return 3, 3, min(span, -(-key_length // 3))
 
     monkeypatch.setattr(chunked, "size_of_rows", size_of_rows)
 
@@ -300,6 +302,29 @@ def test_a_context_decides_for_all_calls_in_it(chunked_calls, rng):
         attend(*inputs)
     attend(*inputs)
     assert len(chunked_calls) == 2
+
+
+def test_a_context_decides_for_its_own_thread_alone(chunked_calls, rng):
+    """One thread enters and leaves while the other is within its own context."""
+    inputs = tensors(rng, query_length=5, num_key_heads=2)
+    entered, left = threading.Event(), threading.Event()
+
+    def explicit_meanwhile():
+        with use_implementation("explicit"):
+            entered.set()
+            left.wait(10)
+            attend(*inputs)
+
+    thread = threading.Thread(target=explicit_meanwhile)
+    with use_implementation("chunked"):
+        thread.start()
+        entered.wait(10)
+        attend(*inputs)
+    left.set()
+    thread.join()
+    assert len(chunked_calls) == 1
+    attend(*inputs)
+    assert len(chunked_calls) == 1
 
 
 def test_a_context_refuses_an_unknown_implementation():
