@@ -5,6 +5,8 @@ Radford et al. 2019, "Language Models are Unsupervised Multitask Learners", Sect
 Letters: B sequences, T tokens, D width of a token, V vocabulary.
 """
 
+import math
+
 import keras
 
 from keras_attention.applications.application import Application
@@ -58,6 +60,10 @@ class GPT2(TextInputs, TextGenerator, Application):
         head: `"next_token"`; `"classification"`, `"regression"` or `"multi_label"` of
             the whole sequence, by its last token; or `None` for the tokens after the
             last norm.
+        unscaled_attention: Whether scores are plain products of queries and keys, not
+            divided by the root of the width of a head.
+        scale_by_layer: Whether the scores of block i are also divided by i, counted
+            from 1, as in the GPT-2s of Stanford's CRFM.
         tie_embeddings: Whether the language model's last layer is the table of tokens,
             transposed.
         num_classes: Number of classes of a classifier, by default 2, or of numbers of a
@@ -140,6 +146,8 @@ class GPT2(TextInputs, TextGenerator, Application):
         attention_dropout=0.1,
         embedding_dropout=0.1,
         head="next_token",
+        unscaled_attention=False,
+        scale_by_layer=False,
         tie_embeddings=True,
         num_classes=None,
         class_names=None,
@@ -167,9 +175,22 @@ class GPT2(TextInputs, TextGenerator, Application):
             dropout=dropout,
             attention_dropout=attention_dropout,
             epsilon=epsilon,
+            kernel_initializer=keras.initializers.RandomNormal(stddev=0.02),
+            # "by a factor of 1/sqrt(N) where N is the number of residual layers"
+            output_initializer=keras.initializers.RandomNormal(
+                stddev=0.02 / math.sqrt(2 * num_layers)
+            ),
             seed=seed,
         )
-        decoder = TransformerDecoder(block, num_layers, name="decoder")
+        scale = 1.0 if unscaled_attention else (hidden_dim // num_heads) ** -0.5
+        decoder = TransformerDecoder(
+            block,
+            num_layers,
+            attention_scale=[
+                scale / (i + 1) if scale_by_layer else scale for i in range(num_layers)
+            ],
+            name="decoder",
+        )
 
         inputs, (token_ids, padding_mask) = text_inputs(
             head, "token_ids", "padding_mask"

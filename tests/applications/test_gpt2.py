@@ -44,8 +44,13 @@ CONFIG = {
         ("GPT2LMHeadModel", {"activation_function": "gelu_new", "n_inner": None}),
         ("GPT2LMHeadModel", {"tie_word_embeddings": False}),
         ("GPT2ForSequenceClassification", {"num_labels": 4}),
+        ("GPT2LMHeadModel", {"scale_attn_weights": False}),
+        (
+            "GPT2LMHeadModel",
+            {"scale_attn_by_inverse_layer_idx": True, "reorder_and_upcast_attn": True},
+        ),
     ],
-    ids=["tied", "untied", "classification"],
+    ids=["tied", "untied", "classification", "unscaled", "scaled by layer"],
 )
 def test_the_logits_are_those_of_transformers(tmp_path, name, changes):
     """With padding in front too: positions count tokens."""
@@ -219,7 +224,6 @@ def change_config(folder, **fields):
         ),
         ({"n_layer": 3}, r"12 missing \(transformer.h.2.attn.c_attn.weight, "),
         ({"n_layer": 1}, r"12 unknown to the model \(h.1.attn.c_attn.bias, "),
-        ({"scale_attn_weights": False}, "scale_attn_weights=False, which this library"),
         ({"activation_function": "mish"}, "activation_function='mish', which is not"),
         ({"use_sinks": 3}, "fields that are not known here: use_sinks=3"),
         (

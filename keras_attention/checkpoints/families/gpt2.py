@@ -70,12 +70,18 @@ GPT2_FAMILY = Family(
         Field("resid_pdrop", "dropout", 0.1),
         Field("attn_pdrop", "attention_dropout", 0.1),
         Field("embd_pdrop", "embedding_dropout", 0.1),
+        Field(
+            "scale_attn_weights",
+            "unscaled_attention",
+            True,
+            {True: False, False: True},
+        ),
+        Field("scale_attn_by_inverse_layer_idx", "scale_by_layer", False),
         Field("tie_word_embeddings", "tie_embeddings", True),
         Field("eos_token_id", "end_id", 50256),
         Field("pad_token_id", "padding_id", None),
     ),
     rules=RULES,
-    fixed={"scale_attn_weights": True, "scale_attn_by_inverse_layer_idx": False},
     # The softmax is float32 here in any case; the summary is a head of its own.
     ignored=(
         "n_ctx",
