@@ -1,6 +1,10 @@
 """Tokenizers of published kinds from their parts: a vocabulary, and what is joined."""
 
+import json
+
 from keras_attention.tokenizers.kinds import BERT_TOKENS
+from keras_attention.tokenizers.kinds import GENERAL
+from keras_attention.tokenizers.overrides import said_by
 from keras_attention.tokenizers.pipelines import add_tokens
 from keras_attention.tokenizers.pipelines import byte_pairs
 from keras_attention.tokenizers.pipelines import put_ends
@@ -59,7 +63,7 @@ def byte_pair_tokenizer(ids, merges, settings=None):
     >>> tokenizer.encode(["abba"]).tolist()
     [[2, 1, 0]]
     """
-    settings = dict(settings or {})
+    settings = {"tokenizer_class": GENERAL[0], **(settings or {})}
     tokenizer = byte_pairs(ids, merges, settings)
     put_ends(tokenizer, settings)
     return _finished(tokenizer, settings)
@@ -73,4 +77,5 @@ def _finished(tokenizer, settings, has_segments=False):
         if tokenizer.token_to_id(text_of(token)) is not None
     ]
     add_tokens(tokenizer, {}, named)
+    settings = {**settings, **said_by(json.loads(tokenizer.to_str()))}
     return PublishedTokenizer(tokenizer.to_str(), settings, has_segments)
