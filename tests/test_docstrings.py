@@ -85,7 +85,11 @@ def test_the_docstring_explains_each_argument(name):
     if not inspect.isclass(value):
         compare(text, "Args:", value)
         return
-    if "__init__" in vars(value):
+    shared = re.search(r"It has the\s+arguments of `(\w+)`", text)
+    if shared:  # explained there
+        other = OBJECTS[f"{name.rpartition('.')[0]}.{shared[1]}"]
+        assert parameters(other.__init__) == parameters(value.__init__)
+    elif "__init__" in vars(value):
         compare(text, "Args:", value.__init__, optional=("name", "dtype"))
     if issubclass(value, keras.layers.Layer) and "call" in vars(value):
         if not issubclass(value, keras.Model):

@@ -2,6 +2,7 @@
 
 import inspect
 import re
+import runpy
 
 import pytest
 
@@ -43,6 +44,12 @@ def test_the_commands_are_in_the_makefile():
     makefile = (ROOT / "Makefile").read_text()
     for target in re.findall(r"\bmake ([a-z-]+)", README):
         assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
+
+
+@pytest.mark.once
+def test_the_presets_are_those_of_the_table():
+    presets = runpy.run_path(str(ROOT / "docs" / "presets.py"))
+    assert presets["rewritten"](README) == README, "Run: python docs/presets.py"
 
 
 @pytest.mark.once

@@ -56,6 +56,7 @@ class Family:
 
     Example:
 
+    >>> from keras_attention.checkpoints.fields import Field
     >>> family = Family(
     ...     model_type="tiny",
     ...     architectures={"TinyModel": {}},
@@ -278,6 +279,7 @@ class Family:
 
         Example:
 
+        >>> from keras_attention.checkpoints.fields import Field
         >>> bert = Family(
         ...     model_type="bert",
         ...     architectures={"BertModel": {}},

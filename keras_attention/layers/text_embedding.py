@@ -37,7 +37,7 @@ class TextEmbedding(BaseLayer):
         hidden_dim: D.
         max_length: Number of positions.
         num_segments: Number of kinds of segments, 0 for none.
-        embedding_dim: E. Defaults to D, without a projection.
+        table_dim: E, the width of the tables. Defaults to D, without a projection.
         counted: What has positions: `"places"`, each place from 0; `"tokens"`, so that
             padding shifts nothing; or `None`: there are no positions.
         first_position: Position of the first token, where tokens are counted; padding
@@ -77,7 +77,7 @@ class TextEmbedding(BaseLayer):
         hidden_dim,
         max_length=None,
         num_segments=0,
-        embedding_dim=None,
+        table_dim=None,
         counted="places",
         first_position=0,
         padding_id=None,
@@ -92,15 +92,15 @@ class TextEmbedding(BaseLayer):
         check_positive(vocabulary_size=vocabulary_size, hidden_dim=hidden_dim)
         check_choice(COUNTED, counted=counted)
         check_rate(dropout=dropout)
-        if embedding_dim is not None:
-            check_positive(embedding_dim=embedding_dim)
+        if table_dim is not None:
+            check_positive(table_dim=table_dim)
         if initializer is None:
             initializer = keras.initializers.TruncatedNormal(stddev=0.02)
         self.vocabulary_size = vocabulary_size
         self.hidden_dim = hidden_dim
         self.max_length = max_length
         self.num_segments = num_segments
-        self.embedding_dim = embedding_dim
+        self.table_dim = table_dim
         self.counted = counted
         self.first_position = first_position
         self.padding_id = padding_id
@@ -111,7 +111,7 @@ class TextEmbedding(BaseLayer):
         self.seed = seed
 
         options = {"dtype": self.dtype_policy}
-        width = embedding_dim or hidden_dim
+        width = table_dim or hidden_dim
         self.token_embedding = TiedEmbedding(
             vocabulary_size,
             width,
@@ -166,7 +166,7 @@ class TextEmbedding(BaseLayer):
         return type(self.initializer).from_config(config)
 
     def build(self, token_ids_shape):
-        width = self.embedding_dim or self.hidden_dim
+        width = self.table_dim or self.hidden_dim
         shape = (*token_ids_shape, width)
         self.token_embedding.build(token_ids_shape)
         if self.position_embedding is not None:
@@ -209,7 +209,7 @@ class TextEmbedding(BaseLayer):
     ):
         length = token_ids.shape[1]
         if self.position_embedding is not None and length is not None:
-            shape = (*token_ids.shape, self.embedding_dim or self.hidden_dim)
+            shape = (*token_ids.shape, self.table_dim or self.hidden_dim)
             x = keras.KerasTensor(shape, self.compute_dtype)
             self.position_embedding.compute_output_spec(x)  # refuses what is too long
         shape = (*token_ids.shape, self.hidden_dim)

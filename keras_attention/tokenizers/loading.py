@@ -236,8 +236,6 @@ def keep_found(settings, pipeline):
         value = text_of(settings[key])
         if is_token_name(key) and isinstance(value, str):
             settings[key] = value
-            if pipeline.token_to_id(value) is None:
-                del settings[key]
         elif key in EXTRA and isinstance(value, list):
             texts = [text_of(token) for token in value]
             settings[key] = [t for t in texts if pipeline.token_to_id(t) is not None]

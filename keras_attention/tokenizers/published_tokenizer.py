@@ -17,6 +17,7 @@ from keras_attention.tokenizers.overrides import is_rebuilt
 from keras_attention.tokenizers.pipelines import import_tokenizers
 from keras_attention.tokenizers.pipelines import number_of_ids
 from keras_attention.tokenizers.pipelines import open_pipeline
+from keras_attention.tokenizers.settings import is_token_name
 from keras_attention.tokenizers.settings import text_of
 from keras_attention.tokenizers.settings import to_json
 from keras_attention.tokenizers.settings import TOKENIZER
@@ -74,10 +75,19 @@ class PublishedTokenizer(Tokenizer):
         self, json, settings=None, has_segments=False, max_length=None, truncate=False
     ):
         self._tokenizer = open_pipeline(json)
-        self._settings = dict(settings or {})
+        self._settings = {
+            key: value
+            for key, value in (settings or {}).items()
+            if not is_token_name(key) or self._has(text_of(value))
+        }
         self.has_segments = has_segments
         self.max_length, self.truncate = max_length, truncate
         self._cutting = {}
+
+    def _has(self, token):
+        """Whether a special token has an id; what is none stays."""
+        is_token = isinstance(token, str)
+        return not is_token or self._tokenizer.token_to_id(token) is not None
 
     def _id_of(self, key):
         token = text_of(self._settings.get(key))
@@ -385,6 +395,17 @@ class PublishedTokenizer(Tokenizer):
         return inputs["token_ids"]
 
     def offsets(self, texts, max_length=None, truncate=None):
+        """Which characters each token stands for; see `Tokenizer`."""
+        """Which characters each token of `encode` stands for.
+
+        Args:
+            texts: As for `encode`.
+            max_length: As for `encode`.
+            truncate: As for `encode`.
+
+        Returns:
+            int32 array `(B, L, 2)`, as `__call__` returns it.
+        """
         return self(
             texts, max_length=max_length, truncate=truncate, return_offsets=True
         )["offsets"]

@@ -1,6 +1,7 @@
 """Tokenizers of published kinds from their parts: a vocabulary, and what is joined."""
 
 from keras_attention.tokenizers.kinds import BERT_TOKENS
+from keras_attention.tokenizers.kinds import GENERAL
 from keras_attention.tokenizers.loading import keep_found
 from keras_attention.tokenizers.pipelines import add_tokens
 from keras_attention.tokenizers.pipelines import byte_pairs
@@ -60,7 +61,7 @@ def byte_pair_tokenizer(ids, merges, settings=None):
     >>> tokenizer.encode(["abba"]).tolist()
     [[2, 1, 0]]
     """
-    settings = dict(settings or {})
+    settings = {"tokenizer_class": GENERAL[0], **(settings or {})}
     tokenizer = byte_pairs(ids, merges, settings)
     put_ends(tokenizer, settings)
     return _finished(tokenizer, settings)

@@ -757,7 +757,7 @@ ROWS = [
             "hidden_dim": D,
             "max_length": 9,
             "num_segments": 3,
-            "embedding_dim": 5,
+            "table_dim": 5,
             "counted": "tokens",
             "first_position": 2,
             "padding_id": 1,

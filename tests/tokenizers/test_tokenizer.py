@@ -8,7 +8,10 @@ from keras_attention.tokenizers import load_tokenizer
 from keras_attention.tokenizers import MarianTokenizer
 from keras_attention.tokenizers import SubwordTokenizer
 from keras_attention.tokenizers import Tokenizer
+from keras_attention.tokenizers import train_byte_pairs
+from keras_attention.tokenizers import train_word_pieces
 from keras_attention.tokenizers import Vocabulary
+from keras_attention.tokenizers.tokenizer_files import byte_pair_tokenizer
 from published_tokenizers import FOLDERS
 from published_tokenizers import SENTENCES
 from published_tokenizers import write_marian
@@ -48,6 +51,21 @@ def published(name):
     return lambda folder: load_tokenizer(FOLDERS[name](folder))
 
 
+def trained_words(folder):
+    (folder / "text.txt").write_text("\n".join(SENTENCES * 3), encoding="utf-8")
+    return train_word_pieces(folder / "text.txt", vocabulary_size=150)
+
+
+def trained_bytes(folder):
+    (folder / "text.txt").write_text("\n".join(SENTENCES * 3), encoding="utf-8")
+    return train_byte_pairs(folder / "text.txt", vocabulary_size=320)
+
+
+def by_hand(folder):
+    ids = load_tokenizer(FOLDERS["gpt2"](folder))._pipeline["model"]
+    return byte_pair_tokenizer(ids["vocab"], [], {"eos_token": "<|endoftext|>"})
+
+
 TABLE = {
     "words": words,
     "characters": letters,
@@ -55,6 +73,9 @@ TABLE = {
     "subwords": subwords,
     "marian, source": source,
     "marian, target": target,
+    "trained words": trained_words,
+    "trained bytes": trained_bytes,
+    "bytes by hand": by_hand,
     **{name: published(name) for name in FOLDERS},
 }
 # All of its words are known to each of them.
