@@ -90,9 +90,8 @@ def add_lora(
         )
     layers = named_layers(model)
     if also_train is None:
-        heads = getattr(type(model), "heads", {}).get("num_classes", [])
-        heads = [heads] if isinstance(heads, str) else heads
-        also_train = [path for path in heads if path in layers]
+        head_layers = getattr(model, "head_layers", dict)().get("num_classes", [])
+        also_train = [path for path in head_layers if path in layers]
     unknown = [path for path in also_train if path not in layers]
     if unknown:
         raise ValueError(
