@@ -98,6 +98,11 @@ def read_options(
             f"Received: beam_width={sampler.beam_width}. Leave it out, or follow one "
             "sequence, by greedy search or a RandomSampler."
         )
+    if not _is_integer(min_new_tokens) or min_new_tokens < 0:
+        raise ValueError(
+            "`min_new_tokens` must be an integer from 0. Received: "
+            f"min_new_tokens={min_new_tokens!r}"
+        )
     size = token_ids.vocabulary_size
     stop_ids, stop_texts = _read_stop(stop, has_text, sampler, size)
     forbidden = _read_ids(forbidden_ids, size, "forbidden_ids")
@@ -112,7 +117,7 @@ def read_options(
         end_ids=token_ids.end_ids,
         padding_id=token_ids.padding_id,
         forbidden_ids=forbidden,
-        min_length=min_new_tokens,
+        min_length=operator.index(min_new_tokens),
         repetition_penalty=float(repetition_penalty),
         no_repeat_ngram_size=no_repeat_ngram_size,
         stop_sequences=stop_ids,
