@@ -15,7 +15,7 @@ from keras_attention.applications.application import Application
 from keras_attention.checks import check_choice
 from keras_attention.data.phonemes import LETTERS
 from keras_attention.data.phonemes import PHONEMES
-from keras_attention.generation.translator import sized_vocabulary
+from keras_attention.generation.sentences import sized_vocabulary
 from keras_attention.generation.translator import Translator
 from keras_attention.layers.bahdanau_decoder import BahdanauDecoder
 from keras_attention.layers.luong_attention import SCORES
@@ -153,10 +153,10 @@ class AttentionSeq2Seq(Translator, Application):
         name=None,
     ):
         source_vocabulary, source_size = sized_vocabulary(
-            "source", source_vocabulary, source_vocabulary_size
+            source_vocabulary, source_vocabulary_size, "source_vocabulary"
         )
         target_vocabulary, target_size = sized_vocabulary(
-            "target", target_vocabulary, target_vocabulary_size
+            target_vocabulary, target_vocabulary_size, "target_vocabulary"
         )
         shared = {
             "num_layers": num_layers,

@@ -12,7 +12,7 @@ import keras
 from keras_attention.applications.application import Application
 from keras_attention.data.phonemes import LETTERS
 from keras_attention.data.phonemes import PHONEMES
-from keras_attention.generation.translator import sized_vocabulary
+from keras_attention.generation.sentences import sized_vocabulary
 from keras_attention.generation.translator import Translator
 from keras_attention.layers.rnn_decoder import RNNDecoder
 from keras_attention.layers.rnn_encoder import RNNEncoder
@@ -124,10 +124,10 @@ class RNNSeq2Seq(Translator, Application):
         name=None,
     ):
         source_vocabulary, source_size = sized_vocabulary(
-            "source", source_vocabulary, source_vocabulary_size
+            source_vocabulary, source_vocabulary_size, "source_vocabulary"
         )
         target_vocabulary, target_size = sized_vocabulary(
-            "target", target_vocabulary, target_vocabulary_size
+            target_vocabulary, target_vocabulary_size, "target_vocabulary"
         )
         shared = {
             "num_layers": num_layers,

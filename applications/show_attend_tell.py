@@ -10,7 +10,7 @@ import keras
 
 from keras_attention.applications.application import Application
 from keras_attention.generation.captioner import Captioner
-from keras_attention.generation.captioner import captioner_vocabulary
+from keras_attention.generation.sentences import sized_vocabulary
 from keras_attention.layers.attention_caption_decoder import AttentionCaptionDecoder
 from keras_attention.layers.grid_encoder import grid_encoder
 from keras_attention.layers.grid_encoder import image_sides
@@ -127,7 +127,7 @@ class ShowAttendTell(Captioner, Application):
         seed=None,
         name=None,
     ):
-        vocabulary, vocabulary_size = captioner_vocabulary(vocabulary, vocabulary_size)
+        vocabulary, vocabulary_size = sized_vocabulary(vocabulary, vocabulary_size)
         encoder = grid_encoder(
             encoder, image_size, encoder_filters, encoder_weights, encoder_layer
         )

@@ -25,11 +25,7 @@ from keras_attention.checks import check_positive
 from keras_attention.checks import check_rate
 from keras_attention.data.phonemes import LETTERS
 from keras_attention.data.phonemes import PHONEMES
-from keras_attention.generation.beam_search import check_search
-from keras_attention.generation.caches import merge_beams
-from keras_attention.generation.caches import split_beams
-from keras_attention.generation.translator import check_batch_size
-from keras_attention.generation.translator import run_in_batches
+from keras_attention.generation.steps import CachedSteps
 from keras_attention.generation.translator import Translator
 from keras_attention.layers.base import key_dim_of
 from keras_attention.layers.channel_bias import ChannelBias
@@ -45,14 +41,11 @@ from keras_attention.tokenizers.loading import load_tokenizer
 from keras_attention.tokenizers.marian_tokenizer import MarianTokenizer
 from keras_attention.tokenizers.marian_tokenizer import save_pair
 from keras_attention.tokenizers.marian_tokenizer import SOURCE_MODEL
-from keras_attention.tokenizers.vocabulary import shorten
 from keras_attention.tokenizers.vocabulary import Vocabulary
 
 # Section 5.1: byte pairs of English and German.
 VOCABULARY_SIZE = 37000
 POSITIONS = ("sinusoidal", "marian", "fairseq", "learned")
-# Sources are filled up to a multiple of this, so that few lengths are compiled.
-LENGTH_STEP = 8
 # Section 6.1: how many tokens more than its source a translation may have.
 MORE_TOKENS = 50
 
@@ -86,6 +79,9 @@ class Transformer(Translator, Application):
             targets[:, 1:],
         )
         model.translate(source_texts)
+
+    The search is that of Section 6.1: 4 beams, a length penalty of 0.6, at most 50
+    tokens more than the source.
 
     The defaults are the paper's base model, with the norm behind each branch, which
     needs a learning rate that begins small. Padding stands at the end of a sequence.
@@ -157,6 +153,7 @@ class Transformer(Translator, Application):
     """
 
     families = (MARIAN_FAMILY, FSMT_FAMILY)
+    length_penalty = 0.6  # Section 6.1, which has 4 beams, too
     presets_table = {
         # Table 3; Section 5.1 for the vocabulary, 5.4 for dropout.
         "transformer_base": {
@@ -330,196 +327,41 @@ class Transformer(Translator, Application):
             to_logits=to_logits,
         )
 
-    def translate(
-        self,
-        sentences,
-        beam_width=4,
-        max_length=None,
-        return_log_probabilities=False,
-        return_attention_scores=False,
-        length_penalty=0.6,
-        batch_size=32,
-    ):
-        """Translates sentences, each into the best one that a search finds.
+    def make_steps(self):
+        """How this model begins and goes on: see `CachedSteps`."""
+        parts = self._parts
 
-        The paper's search (Section 6.1): 4 beams, a length penalty of 0.6, at most 50
-        tokens more than the source. Keys and values are kept from step to step. The
-        search runs as one compiled function, for each new set of options compiled once.
-        Nothing in the model changes.
+        def embed(token_ids, positions):
+            y = parts.embed_target(token_ids) * parts.scale
+            return parts.target_positions(y, positions=positions[0])
 
-        Translations are compared by log p / ((5 + n) / 6)^length_penalty with n tokens,
-        the end included. The library transformers compares log p / n^length_penalty;
-        at 0 both compare log p. Moreover, a translation that has ended stays one of the
-        beams here, where transformers keeps it aside and follows as many others.
+        return CachedSteps(self.decoder, embed, parts.to_logits, self._read_source)
 
-        Args:
-            sentences: List of B strings; for a model without a source vocabulary, or
-                where they are encoded already, integers `(B, S)` or lists of integers.
-            beam_width: How many translations of a sentence are followed at a time.
-                With 1 the most probable next token is taken (greedy search).
-            max_length: Most tokens of a translation, without its end. By default 50
-                more than those of the longest source.
-            return_log_probabilities: Also return how probable the translations are.
-            return_attention_scores: Also return what cross-attention read for each
-                token.
-            length_penalty: 0 compares log-probabilities; more favours longer
-                translations.
-            batch_size: How many sentences are translated at a time.
+    def _read_source(self, encoder_token_ids):
+        """What cross-attention reads of sources `(B, S)`."""
+        parts = self._parts
+        mask = ops.not_equal(encoder_token_ids, self.padding_id)  # (B, S)
+        x = parts.embed_source(encoder_token_ids) * parts.scale  # (B, S, D)
+        x = parts.source_positions(x, positions=_places(parts.positions, mask))
+        x = self.encoder(x, mask=mask, training=False)
+        return {
+            "encoded": self.decoder.read_encoder(x),
+            "encoder_outputs_mask": mask,
+        }
 
-        Returns:
-            List of B strings; without a target vocabulary integers `(B, T)`, the
-            padding id after the end. If asked, the log-probabilities `(B,)`, the end
-            included, and the weights `(B, L, N, T, S)` of the L layers, 0 after the
-            last token, where S counts all tokens of the source; as NumPy arrays, in a
-            tuple, in this order.
+    def _longest_translation(self, length):
+        longest = length + MORE_TOKENS
+        if self.max_length is None:
+            return longest
+        return max(1, min(longest, self.max_length - 1))
 
-        Raises:
-            ValueError: A sentence or a number cannot be used.
-        """
-        source_ids = self._read_sentences(sentences)
-        length = source_ids.shape[1]
-        missing = -length % LENGTH_STEP
-        if max_length is None:
-            max_length = length + missing + MORE_TOKENS
-            if self.max_length is not None:
-                max_length = max(1, min(max_length, self.max_length - 1))
-        check_search(beam_width, max_length, length_penalty)
-        check_batch_size(batch_size)
+    def _check_length(self, max_length):
         if self.max_length is not None and max_length >= self.max_length:
             raise ValueError(
                 f"This model has {self.max_length} positions, the first for the start. "
                 f"Received: max_length={max_length}. Pass at most "
                 f"{self.max_length - 1}."
             )
-        source_ids = np.pad(
-            source_ids, ((0, 0), (0, missing)), constant_values=self.padding_id
-        )
-        search = self._search(
-            beam_width,
-            max_length,
-            length_penalty,
-            return_log_probabilities,
-            return_attention_scores,
-        )
-        token_ids, log_probabilities, *weights = run_in_batches(
-            search, source_ids, batch_size
-        )
-
-        is_over = np.cumsum(token_ids == self.end_id, axis=1) > 0
-        longest = max(1, np.count_nonzero(~is_over, axis=1).max())
-        token_ids = np.where(is_over, self.padding_id, token_ids)[:, :longest]
-        translations = token_ids
-        if self.target_vocabulary is not None:
-            rows = zip(token_ids, is_over[:, :longest], strict=True)
-            translations = self.target_vocabulary.decode([r[~o] for r, o in rows])
-        results = [translations]
-        if return_log_probabilities:
-            results.append(log_probabilities)
-        if return_attention_scores:
-            weights = weights[0][:, :longest, ..., :length]
-            weights = weights * ~is_over[:, :longest, None, None, None]
-            results.append(weights.transpose(0, 2, 3, 1, 4))
-        return tuple(results) if len(results) > 1 else translations
-
-    def begin_search(self, encoder_token_ids, max_length, beam_width):
-        """Reads sources, for `write_token`.
-
-        Args:
-            encoder_token_ids: `(B, S)`, integers.
-            max_length: Most tokens that are written, the end included.
-            beam_width: K.
-
-        Returns:
-            What `write_token` needs of the sources, and the state before the first
-            token of K translations of each: a cache, see `split_beams`, and a number.
-        """
-        parts = self._parts
-        mask = ops.not_equal(encoder_token_ids, self.padding_id)  # (B, S)
-        x = parts.embed_source(encoder_token_ids) * parts.scale  # (B, S, D)
-        x = parts.source_positions(x, positions=_places(parts.positions, mask))
-        encoded = self.decoder.read_encoder(self.encoder(x, mask=mask, training=False))
-        split = encoder_token_ids.shape[0], beam_width
-        cache = self.decoder.start_cache(split[0] * split[1], max_length)
-        cache = split_beams(cache, *split)
-        return (encoded, mask), (cache, 0)
-
-    def write_token(self, source, state, token_ids, return_attention_scores=False):
-        """Goes on by one token in each of K translations of a source.
-
-        Args:
-            source: From `begin_search`.
-            state: From `begin_search` or from this function.
-            token_ids: `(B, K)`, the tokens before.
-            return_attention_scores: Also return what they read.
-
-        Returns:
-            Logits `(B, K, V)`, the next state, and the weights of cross-attention
-            `(B, K, L, N, S)` or `None`.
-        """
-        parts, (encoded, mask), (cache, length) = self._parts, source, state
-        batch_size, beam_width = token_ids.shape
-        rows, split = (batch_size * beam_width,), (batch_size, beam_width)
-        cache = merge_beams(cache)
-        y = parts.embed_target(ops.reshape(token_ids, (*rows, 1))) * parts.scale
-        places = length + ops.arange(1, dtype="int32")  # (1,)
-        y, cache, weights = self.decoder.step(
-            parts.target_positions(y, positions=places),  # (B K, 1, D)
-            cache,
-            length=length,
-            encoded=encoded,
-            encoder_outputs_mask=mask,
-            return_attention_scores=return_attention_scores,
-        )
-        logits = ops.reshape(parts.to_logits(y), (*split, -1))  # (B, K, V)
-        cache = split_beams(cache, *split)
-        if return_attention_scores:
-            weights = ops.stack([cross[:, :, 0] for _, cross in weights], axis=1)
-            weights = ops.cast(weights, "float32")
-            weights = ops.reshape(weights, (*split, *weights.shape[1:]))
-        else:
-            weights = None
-        return logits, (cache, length + 1), weights
-
-    def _read_sentences(self, sentences):
-        """The token ids `(B, S)` of sentences that are texts or token ids."""
-        if isinstance(sentences, str) or not len(sentences):
-            raise ValueError(
-                "`sentences` must be a list of at least one sentence. Received: "
-                f"{shorten(sentences)}"
-            )
-        if isinstance(sentences[0], str):
-            if self.source_vocabulary is None:
-                raise ValueError(
-                    "This model has no source vocabulary, so it reads token ids, "
-                    f"integers (B, S). Received strings, such as {sentences[0]!r}. "
-                    "Build the model with `source_vocabulary`, or encode the sentences."
-                )
-            for i, text in enumerate(sentences):
-                if not isinstance(text, str) or not text.strip():
-                    raise ValueError(
-                        "Each sentence must be a string with a word in it. Received: "
-                        f"{text!r} as sentence {i}. Leave it out."
-                    )
-            token_ids = self.source_vocabulary.encode(list(sentences))
-        else:
-            rows = [np.asarray(ops.convert_to_numpy(row)) for row in sentences]
-            for row in rows:
-                if row.ndim != 1 or (row.size and row.dtype.kind not in "ui"):
-                    raise ValueError(
-                        "`sentences` must be strings, or token ids, integers (B, S). "
-                        f"Received a row of the shape {row.shape}, {row.dtype}."
-                    )
-            longest = max(1, *map(len, rows)) if rows else 1
-            token_ids = np.full((len(rows), longest), self.padding_id, "int32")
-            for found, row in zip(token_ids, rows, strict=True):
-                found[: len(row)] = row
-        self._check_arrays({"encoder_token_ids": token_ids})
-        empty = np.flatnonzero((token_ids == self.padding_id).all(axis=1))
-        if len(empty):
-            raise ValueError(
-                f"Sentence {empty[0]} has no token but padding. Leave it out."
-            )
-        return token_ids
 
     def _check_arrays(self, x, y=None):
         super()._check_arrays(x, y)

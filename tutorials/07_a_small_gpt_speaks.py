@@ -322,7 +322,7 @@ for name, sampler in [("the language", None), *WAYS.items()]:
 #
 # ## See the attention of each step
 #
-# `generate` also returns what was read to choose each token: (B, L, blocks, heads, T)
+# `generate` also returns what was read to choose each token: (blocks, B, heads, L, T)
 # for L new tokens and T tokens in all. We look at the choice of the sound, the last
 # word of test sentences with two clauses: which heads read the animal that makes it, in
 # the third place behind `[start]` and its number?
@@ -333,7 +333,7 @@ prompts = testing[longest][:200, :11]  # [start] and ten words; the sound is mis
 found, weights = model.generate(prompts, max_new_tokens=1, return_attention_scores=True)
 print(weights.shape)
 print("right sounds", f"{np.mean(found[:, -1] == testing[longest][:200, 11]):.1%}")
-at_subject = weights[:, 0, :, :, 2].mean(axis=0)  # (blocks, heads)
+at_subject = weights[:, :, :, 0, 2].mean(axis=1)  # (blocks, heads)
 for block, n in np.ndindex(at_subject.shape):
     print(f"block {block}, head {n}: {at_subject[block, n]:.2f} on the first animal")
 
@@ -345,7 +345,7 @@ token_ids, weights = go_on(begun, sampler, return_attention_scores=True)
 columns = ["[start]", *words.decode(token_ids)[0].split()]
 rows = columns[len(begun.split()) + 1 :]  # the end, though drawn, has no row
 figure, axes = plt.subplots(figsize=(6, 4), layout="constrained")
-axes.imshow(weights[0, : len(rows), block, n, : len(columns)], cmap="Greys", vmin=0)
+axes.imshow(weights[block, 0, n, : len(rows), : len(columns)], cmap="Greys", vmin=0)
 axes.set_xticks(range(len(columns)), columns, rotation=90)
 axes.set_yticks(range(len(rows)), rows)
 axes.set_ylabel("written")

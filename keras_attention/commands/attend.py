@@ -206,6 +206,8 @@ def _see_translation(model, text):
             "Train it with `source_vocabulary=...` and `target_vocabulary=...`."
         )
     translations, weights = model.translate([text], return_attention_scores=True)
+    if weights.ndim == 5:
+        weights = weights.mean(axis=(0, 2))  # layers and heads
     keys = [_label(source, int(i)) for i in source.encode([text])[0]]
     written = [_written(target, int(i)) for i in target.encode(translations)[0]]
     # As the model wrote it, without what a vocabulary puts around a sentence.

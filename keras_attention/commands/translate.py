@@ -276,12 +276,12 @@ def align(translator, sources):
         max_length=3 * max(SHOWN_TOKENS),
         return_attention_scores=True,
     )
+    if weights.ndim == 5:
+        weights = weights.mean(axis=(0, 2))  # layers and heads
     views = {}
     for i, text, rows in zip(chosen, texts, weights, strict=True):
         if not text:
             continue
-        while rows.ndim > 2:  # layers and heads, where there are: their mean
-            rows = rows.mean(axis=0)
         (words,) = vocabularies[1].tokens(vocabularies[1].encode([text]))
         columns = ["[start]", *tokens[i], "[end]"]
         # The model may split a word in another way than the tokenizer.

@@ -1,30 +1,25 @@
 """What models that describe pictures have in common: `caption`, a vocabulary, checks.
 
-Letters: B pictures, K beams, T words of the longest caption, L steps of the search,
-S cells of the grid of features (H rows, W columns), V vocabulary.
+Letters: B pictures, T words of the longest caption, S cells of the grid of features
+(H rows, W columns), V vocabulary.
 """
 
 import os
 import pathlib
-import types
 
 import keras
 import numpy as np
 
-from keras_attention.generation.beam_search import beam_search
-from keras_attention.generation.beam_search import check_search
+from keras_attention.generation.sentence_writer import SentenceWriter
+from keras_attention.generation.sentences import check_ids
+from keras_attention.generation.steps import RecurrentSteps
 from keras_attention.images.images import is_pillow
 from keras_attention.images.images import load_image
-from keras_attention.tokenizers.vocabulary import END_ID
-from keras_attention.tokenizers.vocabulary import PAD_ID
-from keras_attention.tokenizers.vocabulary import START_ID
-from keras_attention.tokenizers.vocabulary import UNKNOWN_ID
-from keras_attention.tokenizers.vocabulary import Vocabulary
 
 VOCABULARY_FILE = "vocabulary.txt"
 
 
-class Captioner:
+class Captioner(SentenceWriter):
     """Gives a model `caption`, and checks what it is trained on.
 
     Abstract: put it before `Application` among the bases of a class, and after
@@ -33,9 +28,11 @@ class Captioner:
     - `encoder`: model from pictures `(B, height, width, 3)` to a grid of features;
     - `decoder`: layer with `start`, `write` and `attention_weights`, such as
       `AttentionCaptionDecoder`;
-    - `vocabulary`: `Vocabulary` or `None`;
+    - `vocabulary`: `Vocabulary`, another tokenizer, or `None`;
     - `image_size`: height and width in pixels;
     - `max_length`: most words of a caption.
+
+    It may set what `Translator` may.
     """
 
     @property
@@ -47,6 +44,21 @@ class Captioner:
     def _arguments(self, arguments):
         self._arguments_passed = arguments
 
+    def make_steps(self):
+        """How this model begins and goes on: see `RecurrentSteps`."""
+        return RecurrentSteps(self.start, self.decoder)
+
+    def start(self, images):
+        """Looks at pictures, as the decoder's `write` needs it.
+
+        Args:
+            images: `(B, height, width, 3)`.
+
+        Returns:
+            What `decoder.write` needs of the pictures, and the first state.
+        """
+        return self.decoder.start(self.encoder(images, training=False))
+
     def caption(
         self,
         images,
@@ -54,10 +66,17 @@ class Captioner:
         max_length=None,
         return_log_probabilities=False,
         return_attention_scores=False,
-        length_penalty=0.0,
+        length_penalty=None,
         batch_size=32,
+        sampler=None,
+        min_new_tokens=0,
+        stop=None,
+        repetition_penalty=1.0,
+        no_repeat_ngram_size=0,
+        forbidden_ids=(),
+        callback=None,
     ):
-        """Describes pictures, each in the most probable words that a search finds.
+        """Describes pictures, each in the best words that a search finds.
 
         The search runs as one compiled function, for each new set of options compiled
         once. Nothing in the model changes.
@@ -72,82 +91,62 @@ class Captioner:
             return_log_probabilities: Also return how probable the captions are.
             return_attention_scores: Also return where the model looked for each word.
             length_penalty: 0 compares captions by their log-probability; more favours
-                longer ones (see `beam_search`).
+                longer ones (see `beam_search`). By default that of the model, 0.
             batch_size: How many pictures are captioned at a time.
+            sampler: What chooses the words in place of this search; see
+                `TextGenerator.generate`.
+            min_new_tokens, stop, repetition_penalty, no_repeat_ngram_size: What may
+                follow; see `TextGenerator.generate`.
+            forbidden_ids: Token ids that are never written, besides those of the model.
+            callback: Called with the new part of each caption, each time some are
+                written; see `TextGenerator.generate`. Needs `beam_width=1`.
 
         Returns:
             List of B strings; without a vocabulary integers `(B, T)`, 0 after the end
             of a caption. If asked, the log-probabilities `(B,)`, the end of the caption
             included, and the weights `(B, T, H, W)`, 0 after the last word; as NumPy
             arrays, in a tuple, in this order. T is the number of words of the longest
-            caption.
+            caption. With a sampler `BeamSearch(num_results=n)` lists of n, and an axis
+            n behind B.
 
         Raises:
-            ValueError: A picture or a number cannot be used, or attention was asked of
+            ValueError: A picture or an option cannot be used, or attention was asked of
                 a model without it.
         """
         if max_length is None:
             max_length = self.max_length
-        check_search(beam_width, max_length, length_penalty)
-        if return_attention_scores and not self.decoder.has_attention:
-            raise ValueError(
-                f"{type(self).__name__} has no attention to return. Leave out "
-                "`return_attention_scores`, or use ShowAttendTell."
-            )
-        images = read_images(images, self.image_size)
-        search = self._search(beam_width, max_length, length_penalty)
-        outputs = predict_in_batches(search, images, batch_size)
-
-        token_ids, log_probabilities, *weights = outputs
-        words = np.where(np.isin(token_ids, (PAD_ID, END_ID)), PAD_ID, token_ids)
-        longest = np.count_nonzero(words, axis=1).max()
-        words = words[:, :longest]  # (B, T)
-        captions = words if self.vocabulary is None else self.vocabulary.decode(words)
-        results = [captions]
-        if return_log_probabilities:
-            results.append(log_probabilities)
+        length_penalty = self._check_search(
+            beam_width, max_length, length_penalty, batch_size
+        )
+        rows, columns = self.encoder.output_shape[1:3]
+        captions, *more = self._write_sentences(
+            {"images": read_images(images, self.image_size)},
+            rows * columns,
+            self.vocabulary,
+            self.decoder.vocabulary_size,
+            beam_width=beam_width,
+            max_length=max_length,
+            length_penalty=length_penalty,
+            batch_size=batch_size,
+            sampler=sampler,
+            callback=callback,
+            return_log_probabilities=return_log_probabilities,
+            return_attention_scores=return_attention_scores,
+            min_new_tokens=min_new_tokens,
+            stop=stop,
+            repetition_penalty=repetition_penalty,
+            no_repeat_ngram_size=no_repeat_ngram_size,
+            forbidden_ids=forbidden_ids,
+        )
         if return_attention_scores:
-            rows, columns = self.encoder.output_shape[1:3]
-            weights = weights[0][:, :longest] * (words != PAD_ID)[:, :, None]
-            results.append(weights.reshape(*words.shape, rows, columns))
-        return tuple(results) if len(results) > 1 else captions
-
-    def _search(self, *options):
-        """The compiled search with these options, made at the first call."""
-        if not hasattr(self, "_searches"):
-            # Not a dict: Keras would take its models for a part of this one.
-            self._searches = types.SimpleNamespace(made={})
-        if hasattr(self, "jax_state_sync"):
-            self.jax_state_sync()  # within a callback, fit holds the newest weights
-        made = self._searches.made
-        if options not in made:
-            made[options] = CaptionSearch(self, *options)
-        return made[options]
-
-    def fit(self, x=None, y=None, **kwargs):
-        """Trains, as Keras does, after a look at the token ids."""
-        self._check_arrays(x, y)
-        return super().fit(x, y, **kwargs)
-
-    def evaluate(self, x=None, y=None, **kwargs):
-        """Evaluates, as Keras does, after a look at the token ids."""
-        self._check_arrays(x, y)
-        return super().evaluate(x, y, **kwargs)
-
-    def predict(self, x, **kwargs):
-        """Predicts, as Keras does, after a look at the token ids."""
-        self._check_arrays(x)
-        return super().predict(x, **kwargs)
+            more[-1] = more[-1].reshape(*more[-1].shape[:-1], rows, columns)
+        return (captions, *more) if more else captions
 
     def _check_arrays(self, x, y=None):
-        """Refuses token ids that are none, where they are arrays.
-
-        Inside a compiled function they would silently be taken for others.
-        """
         token_ids = x.get("token_ids") if isinstance(x, dict) else None
         for name, ids in (("token_ids", token_ids), ("y", y)):
             if isinstance(ids, np.ndarray):
-                check_token_ids(ids, self.decoder.vocabulary_size, name)
+                check_ids(ids, self.decoder.vocabulary_size, name)
 
     def save_assets(self, folder):
         """Writes the vocabulary to `vocabulary.txt`.
@@ -165,70 +164,15 @@ class Captioner:
             folder: The folder with the files.
             config: What `config.json` holds, or None in a `.keras` file.
         """
-        vocabulary = Vocabulary.load(pathlib.Path(folder) / VOCABULARY_FILE)
-        if self.vocabulary is not None and vocabulary != self.vocabulary:
+        path = pathlib.Path(folder) / VOCABULARY_FILE
+        # Not there where the model was given another than it was saved with.
+        if self.vocabulary is None or not path.is_file():
+            return
+        if type(self.vocabulary).load(path) != self.vocabulary:
             raise ValueError(
                 f"{VOCABULARY_FILE} in {folder} holds other words than the model was "
                 "built with. Put the file back that `save_to_preset` wrote."
             )
-
-
-class CaptionSearch(keras.Model):
-    """The beam search of a captioner as a model, so that `predict` compiles it.
-
-    From pictures to a list: the token ids `(B, L)` of the best caption, its
-    log-probability `(B,)`, and, if the decoder has attention, the weights `(B, L, S)`.
-    """
-
-    def __init__(self, captioner, beam_width, max_length, length_penalty):
-        super().__init__(name="caption_search")
-        self.encoder, self.decoder = captioner.encoder, captioner.decoder
-        self.options = {
-            "beam_width": beam_width,
-            "max_length": max_length,
-            "length_penalty": length_penalty,
-        }
-        self.built = True  # of layers that are
-
-    def call(self, images):
-        picture, state = self.decoder.start(self.encoder(images, training=False))
-
-        def step(token_ids, state):
-            logits, state = self.decoder.write(picture, state, token_ids)
-            return logits, state, self.decoder.attention_weights(state)
-
-        token_ids, log_probabilities, weights = beam_search(
-            step,
-            state,
-            start_id=START_ID,
-            end_id=END_ID,
-            padding_id=PAD_ID,
-            forbidden_ids=(PAD_ID, START_ID, UNKNOWN_ID),
-            **self.options,
-        )
-        outputs = [token_ids, log_probabilities]
-        if weights is not None:
-            outputs.append(weights)
-        return [output[:, 0] for output in outputs]  # the best beam
-
-
-def predict_in_batches(model, images, batch_size):
-    """Predicts in batches of one size, so that few sizes are compiled.
-
-    Args:
-        model: A Keras model.
-        images: `(B, ...)`.
-        batch_size: Largest batch. Fewer rows are filled up to a power of two.
-
-    Returns:
-        What `model.predict` returns.
-    """
-    count = len(images)
-    batch_size = min(batch_size, 1 << (count - 1).bit_length())
-    missing = -count % batch_size
-    images = np.concatenate([images, np.repeat(images[-1:], missing, axis=0)])
-    outputs = model.predict(images, batch_size=batch_size, verbose=0)
-    return keras.tree.map_structure(lambda x: x[:count], outputs)
 
 
 def read_images(images, image_size):
@@ -286,59 +230,3 @@ def _describe(images):
     if images.dtype.kind in "uif":
         return f"an array of the shape {images.shape}"
     return f"values of type {images.dtype}"
-
-
-def check_token_ids(token_ids, vocabulary_size, name="token_ids"):
-    """Refuses an array that holds something else than token ids.
-
-    Args:
-        token_ids: A NumPy array.
-        vocabulary_size: V.
-        name: How the array is called in the message.
-
-    Raises:
-        ValueError: It does not hold integers from 0 to V - 1.
-    """
-    if token_ids.ndim != 2 or token_ids.dtype.kind not in "ui":
-        raise ValueError(
-            f"`{name}` must be token ids, integers (B, T). Received: shape "
-            f"{token_ids.shape}, {token_ids.dtype}. `Vocabulary.encode` makes them "
-            "from captions."
-        )
-    low, high = token_ids.min(initial=0), token_ids.max(initial=0)
-    if low < 0 or high >= vocabulary_size:
-        raise ValueError(
-            f"`{name}` must be from 0 to {vocabulary_size - 1}, as the vocabulary has "
-            f"{vocabulary_size} entries. Received: {low} to {high}. Encode the "
-            "captions with the vocabulary that the model was built with."
-        )
-
-
-def captioner_vocabulary(vocabulary, vocabulary_size):
-    """The vocabulary and its size, from either.
-
-    Args:
-        vocabulary: `Vocabulary`, list of words, or `None`.
-        vocabulary_size: Integer, or `None`.
-
-    Returns:
-        `Vocabulary` or `None`, and an integer.
-
-    Raises:
-        ValueError: Both are missing, or they do not fit.
-    """
-    if vocabulary is None and vocabulary_size is None:
-        raise ValueError(
-            "Pass `vocabulary`, a Vocabulary or a list of words, or, for a model that "
-            "reads and writes token ids, `vocabulary_size`."
-        )
-    if vocabulary is None:
-        return None, vocabulary_size
-    if not isinstance(vocabulary, Vocabulary):
-        vocabulary = Vocabulary(vocabulary)
-    if vocabulary_size not in (None, len(vocabulary)):
-        raise ValueError(
-            f"The vocabulary has {len(vocabulary)} entries, with the four special "
-            f"tokens. Received: vocabulary_size={vocabulary_size}. Leave it out."
-        )
-    return vocabulary, len(vocabulary)

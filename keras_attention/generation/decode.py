@@ -135,36 +135,50 @@ def decode(
         1,
         loop,
     )
-    return read_loop(loop, rules)
+    sequences = loop["sequences"]
+    token_ids = ops.where(sequences < 0, rules.padding_id, sequences)
+    return token_ids, loop["log_p"], loop.get("kept")
 
 
-def begin_loop(state, batch_size, sampler, length, start_id, uniform=None):
+def begin_loop(
+    state, batch_size, sampler, length, start_id=None, prompt=None, uniform=None
+):
     """What goes round in the loop before the first token.
 
     Args:
         state: Nested structure of tensors, those of all K beams.
         batch_size: B.
         sampler: A `Sampler`.
-        length: L.
-        start_id: As for `decode`.
+        length: New tokens L.
+        start_id: As for `decode`; without one `place_tokens` writes the first token.
+        prompt: `(B, P)`, token ids before, `NOTHING` where there is none.
         uniform: As for `decode`.
 
     Returns:
-        The loop, for `take_step`.
+        The loop, a dict, for `take_step` and `place_tokens`.
     """
-    loop = start_loop(state, batch_size, sampler, length)
-    start = ops.zeros((batch_size, sampler.beam_width), "int32")
-    start_id = ops.convert_to_tensor(start_id, dtype="int32")
-    loop["token_ids"] = start + (start_id[:, None] if len(start_id.shape) else start_id)
+    beam_width = sampler.beam_width
+    everyone = ops.zeros((batch_size, beam_width), "int32")  # (B, K)
+    sequences = ops.repeat(everyone[:, :, None], length, axis=2) + NOTHING
+    if prompt is not None:
+        prompt = ops.repeat(ops.cast(prompt, "int32")[:, None], beam_width, axis=1)
+        sequences = ops.concatenate([prompt, sequences], axis=2)
+    # Of beams that are alike only the first counts.
+    first = ops.arange(beam_width, dtype="int32") == 0
+    loop = {
+        "state": state,
+        "log_p": ops.where(first, 0.0, IMPOSSIBLE) + ops.cast(everyone, "float32"),
+        "lengths": everyone,
+        "ended": ops.not_equal(everyone, 0),
+        "sequences": sequences,
+    }
+    if start_id is not None:
+        start_id = ops.convert_to_tensor(start_id, dtype="int32")
+        start_id = start_id[:, None] if len(start_id.shape) else start_id
+        loop["token_ids"] = everyone + start_id
     if uniform is not None:
         loop["uniform"] = ops.convert_to_tensor(uniform, dtype="float32")
     return loop
-
-
-def read_loop(loop, rules):
-    """Token ids `(B, K, L)`, log-probabilities `(B, K)`, and what was kept."""
-    token_ids = ops.where(loop["sequences"] < 0, rules.padding_id, loop["sequences"])
-    return token_ids, loop["log_p"], loop.get("kept")
 
 
 def random_numbers(sampler, batch_size, length):
@@ -202,36 +216,6 @@ def repeat_beams(state, beam_width):
     return keras.tree.map_structure(
         lambda x: ops.repeat(x, beam_width, axis=1) if _has_beams(x) else x, state
     )
-
-
-def start_loop(state, batch_size, sampler, length, prompt=None):
-    """What goes round in the loop, before the first token.
-
-    Args:
-        state: Nested structure of tensors `(B, K, ...)`.
-        batch_size: B.
-        sampler: A `Sampler`.
-        length: New tokens L.
-        prompt: `(B, P)`, token ids before, `NOTHING` where there is none.
-
-    Returns:
-        A dict, in which `token_ids` is still missing.
-    """
-    beam_width = sampler.beam_width
-    everyone = ops.zeros((batch_size, beam_width), "int32")  # (B, K)
-    sequences = ops.repeat(everyone[:, :, None], length, axis=2) + NOTHING
-    if prompt is not None:
-        prompt = ops.repeat(ops.cast(prompt, "int32")[:, None], beam_width, axis=1)
-        sequences = ops.concatenate([prompt, sequences], axis=2)
-    # Of beams that are alike only the first counts.
-    first = ops.arange(beam_width, dtype="int32") == 0
-    return {
-        "state": state,
-        "log_p": ops.where(first, 0.0, IMPOSSIBLE) + ops.cast(everyone, "float32"),
-        "lengths": everyone,
-        "ended": ops.not_equal(everyone, 0),
-        "sequences": sequences,
-    }
 
 
 def is_open(loop):
@@ -351,17 +335,20 @@ def _best(loop, log_p, sampler):
     return chosen, found[..., 0]
 
 
+def room_for(keep, length):
+    """Room for what each of L steps keeps: zeros `(B, K, L, ...)`."""
+    return ops.zeros_like(ops.repeat(keep[:, :, None], length, axis=2))
+
+
 def _keep(loop, keep, slot, ended):
     """Keeps something of this step, zero where the sequence ended before."""
-    count = loop["count"] if "count" in loop else loop["sequences"].shape[2]
-    if "kept" in loop:
-        count = loop["kept"].shape[2]
+    if "kept" not in loop:
+        loop["kept"] = room_for(keep, loop["sequences"].shape[2])
+    count = loop["kept"].shape[2]
     goes_on = ops.logical_not(ended)
     axes = (1,) * (len(keep.shape) - 2)
     goes_on = ops.reshape(goes_on, (-1, *goes_on.shape[1:], *axes))
     keep = ops.where(goes_on, keep, ops.zeros_like(keep))[:, :, None]  # (B, K, 1, ...)
-    if "kept" not in loop:
-        loop["kept"] = ops.zeros_like(ops.repeat(keep, count, axis=2))
     number = slot - (loop["sequences"].shape[2] - count)
     here = ops.equal(ops.arange(count, dtype="int32"), number)
     loop["kept"] = ops.where(ops.reshape(here, (-1, *axes)), keep, loop["kept"])

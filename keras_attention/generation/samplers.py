@@ -174,7 +174,10 @@ class RandomSampler(Sampler):
 
     def choose(self, scores, uniform):
         """A token drawn by its probability; see `Sampler.choose`."""
-        scores = ops.cast(scores, "float32") / self.temperature
+        scores = ops.cast(scores, "float32")
+        scores = scores - ops.max(scores, axis=-1, keepdims=True)
+        # The best stays 0, however cold: so 1e-45 divides nothing by nothing.
+        scores = ops.where(scores < 0, scores / self.temperature, 0.0)
         size = scores.shape[-1]
         cuts = self.top_k is not None and self.top_k < size
         if not (cuts or self.top_p is not None):  # the order does not matter

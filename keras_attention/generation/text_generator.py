@@ -1,30 +1,20 @@
 """What models that continue a text have in common: `generate`.
 
-Letters: B prompts, K beams, P slots of the prompts, S slots with what is written, L new
-tokens, D width of a token, V vocabulary, N heads.
+Letters: B prompts, P slots of the prompts, S slots with what is written, L new tokens,
+D width of a token, V vocabulary, N heads.
 """
-
-import types
 
 import keras
 import numpy as np
 from keras import ops
 
-from keras_attention.backend.programs import Loop
-from keras_attention.backend.programs import Program
 from keras_attention.checks import check_positive
-from keras_attention.generation.caches import merge_beams
-from keras_attention.generation.caches import repeat_cache
-from keras_attention.generation.caches import split_beams
-from keras_attention.generation.caches import stack_weights
-from keras_attention.generation.decode import is_open
-from keras_attention.generation.decode import NOTHING
-from keras_attention.generation.decode import place_tokens
-from keras_attention.generation.decode import random_numbers
-from keras_attention.generation.decode import Rules
-from keras_attention.generation.decode import start_loop
-from keras_attention.generation.decode import take_step
-from keras_attention.generation.samplers import get_sampler
+from keras_attention.generation.options import read_options
+from keras_attention.generation.options import TokenIds
+from keras_attention.generation.results import collect
+from keras_attention.generation.steps import CachedSteps
+from keras_attention.generation.stream import Stream
+from keras_attention.generation.writer import WritingModel
 
 # Lengths are filled up to these, so that few are compiled: prompts to a power of two,
 # all slots to a multiple.
@@ -32,7 +22,7 @@ SMALLEST_BUCKET = 16
 SLOT_STEP = 64
 
 
-class TextGenerator:
+class TextGenerator(WritingModel):
     """Gives a decoder-only language model `generate`.
 
     Abstract: put it before `Application` among the bases of a class, and after
@@ -101,6 +91,10 @@ class TextGenerator:
         """The text of a list of token ids."""
         return self.tokenizer.decode([token_ids])[0]
 
+    def make_steps(self):
+        """How this model begins and goes on: see `CachedSteps`."""
+        return CachedSteps(self.decoder, self.embed, self.predict_logits)
+
     def generate(
         self,
         prompts,
@@ -115,6 +109,8 @@ class TextGenerator:
         include_prompt=True,
         return_log_probabilities=False,
         return_attention_scores=False,
+        forbidden_ids=(),
+        batch_size=None,
     ):
         """Continues texts.
 
@@ -138,73 +134,84 @@ class TextGenerator:
             repetition_penalty: More than 1 avoids tokens that were there.
             no_repeat_ngram_size: So many tokens in a row never come twice.
             callback: Called with the new part of each text, a list of B strings or
-                lists of token ids, each time some are written. Not for beams.
+                lists of token ids, each time some are written. Half of a character, and
+                what may become a stop sequence, waits: the parts, joined, are what is
+                returned without prompts. Not for beams.
             include_prompt: Whether a text begins with its prompt.
             return_log_probabilities: Also return how probable is what was written.
             return_attention_scores: Also return what each new token's prediction read.
+            forbidden_ids: Token ids that are never written.
+            batch_size: Most texts that are written at a time, of prompts of like
+                lengths. By default all.
 
         Returns:
             A string for a string, and a list of B for several; where the model or the
             prompts have no strings, integers `(B, T)`, `padding_id` behind the end. If
             asked, in a tuple, in this order: log-probabilities `(B,)`, and weights
-            `(B, L, num_layers, N, T)` as NumPy arrays, where row i is what was read to
-            predict new token i and T counts the tokens from the first of the prompt;
-            an end that was drawn has no row. With `BeamSearch(num_results=n)` lists of
-            n, and an axis n behind B.
+            `(num_layers, B, N, L, T)` as NumPy arrays, as `show_heads` takes them,
+            where row i is what was read to predict new token i and T counts the tokens
+            from the first of the prompt; an end that was drawn has no row. With
+            `BeamSearch(num_results=n)` lists of n, and an axis n behind B.
 
         Raises:
             ValueError: A prompt or an option cannot be used.
 
         """
-        sampler = get_sampler(sampler)
         is_one = isinstance(prompts, str)
         rows, has_text = self._read_prompts([prompts] if is_one else prompts)
-        stop_ids, stop_texts = self._read_stop(stop, has_text, sampler)
-        if callback is not None and sampler.beam_width > 1:
-            raise ValueError(
-                "`callback` cannot follow beams: which one comes out is known at the "
-                f"end. Received: beam_width={sampler.beam_width}. Leave it out."
-            )
-        rules = Rules(
-            end_ids=self._end_ids,
-            padding_id=self.padding_id,
-            forbidden_ids=tuple(self.forbidden_ids),
-            min_length=min_new_tokens,
-            repetition_penalty=float(repetition_penalty),
-            no_repeat_ngram_size=no_repeat_ngram_size,
-            stop_sequences=stop_ids,
-            with_log_probabilities=bool(return_log_probabilities),
-        )
-        longest = max(map(len, rows))
-        count = self._count_new(longest, max_length, max_new_tokens)
-        result = self._write_texts(
-            rows,
-            count,
+        asked = {
+            "return_log_probabilities": return_log_probabilities,
+            "return_attention_scores": return_attention_scores,
+        }
+        options = read_options(
+            TokenIds(
+                self.vocabulary_size,
+                self._end_ids,
+                self.padding_id,
+                tuple(self.forbidden_ids),
+            ),
             sampler,
-            rules,
-            bool(return_attention_scores),
-            callback=callback and self._stream(callback, has_text, stop_texts),
-            stop_texts=stop_texts,
-        )
-        return self._finish(
-            rows,
-            result,
-            sampler,
-            rules,
             has_text=has_text,
-            is_one=is_one,
-            stop_texts=stop_texts,
-            include_prompt=include_prompt,
-            return_log_probabilities=return_log_probabilities,
-            return_attention_scores=return_attention_scores,
+            callback=callback,
+            min_new_tokens=min_new_tokens,
+            stop=stop,
+            repetition_penalty=repetition_penalty,
+            no_repeat_ngram_size=no_repeat_ngram_size,
+            forbidden_ids=forbidden_ids,
+            **asked,
         )
-
-    @property
-    def num_compilations(self):
-        """How many programs `generate` has compiled for this model."""
-        made = getattr(self, "_programs", None)
-        programs = [] if made is None else made.made.values()
-        return sum(p.num_compilations for pair in programs for p in pair)
+        count = self._count_new(max(map(len, rows)), max_length, max_new_tokens)
+        stream = Stream(
+            len(rows),
+            options.rules,
+            self.decode_text if has_text else None,
+            options.stop_texts,
+            callback,
+        )
+        written = self.writer.write(
+            lambda numbers: pad_prompts([rows[i] for i in numbers], count),
+            [len(row) for row in rows],
+            count,
+            options,
+            batch_size=batch_size,
+            stream=stream,
+        )
+        texts = []
+        for row, each in zip(rows, written, strict=True):
+            few = [stream.read(new) for new in each.token_ids]
+            if include_prompt:
+                few = [
+                    self._with_prompt(row, new, text) if has_text else row + new
+                    for new, text in zip(each.token_ids, few, strict=True)
+                ]
+            texts.append(few)
+        lengths = [
+            len(row) + max(map(len, each.token_ids))
+            for row, each in zip(rows, written, strict=True)
+        ]
+        outputs, *more = collect(texts, written, options, lengths=lengths, **asked)
+        outputs = outputs[0] if is_one else outputs
+        return (outputs, *more) if more else outputs
 
     @property
     def _end_ids(self):
@@ -263,24 +270,6 @@ class TextGenerator:
             )
         return token_ids
 
-    def _read_stop(self, stop, has_text, sampler):
-        """Stop sequences of token ids, tuples, and of characters."""
-        if stop is None:
-            return (), ()
-        stop = [stop] if isinstance(stop, str) else list(stop)
-        if stop and all(isinstance(i, int) for i in stop):
-            stop = [stop]
-        texts = tuple(s for s in stop if isinstance(s, str))
-        if "" in texts:
-            raise ValueError(f"A stop sequence must not be empty. Received: {stop}")
-        if texts and (not has_text or sampler.beam_width > 1):
-            raise ValueError(
-                "A string stops only texts that are strings, of a sampler with one "
-                f"beam. Received: stop={stop}. Pass lists of token ids."
-            )
-        ids = tuple(tuple(map(int, s)) for s in stop if not isinstance(s, str))
-        return ids, texts
-
     def _count_new(self, longest, max_length, max_new_tokens):
         """How many tokens are written at most."""
         if max_length is not None and max_new_tokens is not None:
@@ -312,242 +301,39 @@ class TextGenerator:
             )
         return wanted - longest
 
-    # The programs.
+    def _with_prompt(self, prompt, new, text):
+        """The whole text, cut where that of the new tokens was."""
+        whole = self.decode_text(prompt + new)
+        missing = len(self.decode_text(new) if new else "") - len(text)
+        return whole[: len(whole) - missing]
 
-    def _write_texts(
-        self, rows, count, sampler, rules, with_weights, callback, stop_texts
-    ):
-        """Runs the programs: the loop after the last step, as NumPy arrays."""
-        size, slots = bucket_lengths(max(map(len, rows)), count)
-        token_ids = np.full((len(rows), size), self.padding_id, "int32")
-        mask = np.ones((len(rows), slots), "bool")
-        for i, row in enumerate(rows):
-            token_ids[i, size - len(row) :] = row
-            mask[i, : size - len(row)] = False
-        uniform = random_numbers(sampler, len(rows), slots - size)
-        inputs = {
-            "token_ids": token_ids,
-            "mask": mask,
-            "places": np.zeros(slots, "bool"),  # for their number
-        }
-        if uniform is not None:
-            inputs["uniform"] = uniform
-        inputs = {name: ops.convert_to_tensor(x) for name, x in inputs.items()}
-        if mask.all() and keras.backend.backend() == "torch":
-            del inputs["mask"]
-        last = size + count
-        start, go_on = self._programs_for(sampler, rules, with_weights)
-        loop = start(inputs, last)
-        is_watched = callback is not None or bool(stop_texts)
-        slot = size + 1
-        if is_watched:
-            loop = self._look(loop, size, rules, callback, stop_texts)
-        while slot < last and not np.all(ops.convert_to_numpy(loop["ended"])):
-            end = slot + 1 if is_watched else last
-            slot, loop = go_on(slot, end, last, loop, inputs.get("mask", ()))
-            slot = int(slot)
-            if is_watched:
-                loop = self._look(loop, size, rules, callback, stop_texts)
-        names = ("sequences", "log_p", "kept")
-        found = {k: ops.convert_to_numpy(loop[k]) for k in names if k in loop}
-        return {**found, "size": size}
 
-    def _look(self, loop, size, rules, callback, stop_texts):
-        """Tells what was written so far, and ends texts in which a string stops."""
-        sequences = ops.convert_to_numpy(loop["sequences"])[:, 0, size:]
-        rows = [[int(i) for i in row if i >= 0] for row in sequences]
-        rows = [strip_end(row, rules) for row in rows]
-        if stop_texts:
-            texts = [self.decode_text(row) if row else "" for row in rows]
-            stopped = [cut_at(text, stop_texts) != text for text in texts]
-            stopped = ops.convert_to_tensor(np.array(stopped)[:, None])
-            loop = {**loop, "ended": ops.logical_or(loop["ended"], stopped)}
-        if callback is not None:
-            callback(rows)
-        return loop
+def pad_prompts(rows, count):
+    """Fills prompts up in front, as `CachedSteps.begin` takes them.
 
-    def _programs_for(self, *options):
-        """The compiled programs with these options, made at the first call."""
-        if not hasattr(self, "_programs"):
-            # Not a dict: Keras would take what is in it for a part of this model.
-            self._programs = types.SimpleNamespace(made={})
-        if hasattr(self, "jax_state_sync"):
-            self.jax_state_sync()  # within a callback, fit holds the newest weights
-        sampler, rules, with_weights = options
-        key = (sampler.key, rules, with_weights, tuple(map(id, self.variables)))
-        if key not in self._programs.made:
+    Args:
+        rows: Lists of token ids.
+        count: Tokens to write at most.
 
-            def start(inputs, last):
-                return self._start(inputs, last, *options)
+    Returns:
+        Dict of `prompt` `(B, P)` and, where it may matter, `mask` `(B, S)`, False for
+        what was filled; and S.
 
-            def go_on(slot, loop, mask, last):
-                step = self._step(mask, with_weights)
-                return take_step(slot, loop, step, sampler, rules, last)
+    Example:
 
-            self._programs.made[key] = (
-                Program(start, self.variables),
-                Loop(is_open, go_on, self.variables),
-            )
-        return self._programs.made[key]
-
-    def _start(self, inputs, last, sampler, rules, with_weights):
-        """Reads the prompts and writes the first token."""
-        token_ids = inputs["token_ids"]
-        batch_size, size = token_ids.shape
-        mask = inputs.get("mask")
-        slots = inputs["places"].shape[0]
-        if mask is None:
-            here, positions = None, ops.arange(size, dtype="int32")[None]
-            prompt = token_ids
-        else:
-            here = mask[:, :size]
-            positions = ops.cumsum(ops.cast(here, "int32"), axis=1) - 1
-            positions = ops.maximum(positions, 0)
-            prompt = ops.where(here, token_ids, NOTHING)
-        x, cache, weights = self.decoder.step(
-            self.embed(token_ids, positions),
-            self.decoder.start_cache(batch_size, slots),
-            length=0,
-            mask=here,
-            positions=positions,
-            return_attention_scores=with_weights,
-        )
-        logits = self.predict_logits(x[:, -1:])  # (B, 1, V)
-        cache = repeat_cache(cache, batch_size, sampler.beam_width)
-        state = {"cache": cache, "length": size}
-        loop = start_loop(state, batch_size, sampler, slots - size, prompt)
-        if "uniform" in inputs:
-            loop["uniform"] = inputs["uniform"]
-        keep = None
-        if with_weights:
-            keep = stack_weights([w[0][:, None, :, -1:] for w in weights], slots)
-            keep = ops.repeat(keep, sampler.beam_width, axis=1)
-            loop["count"] = slots - size
-        logits = ops.repeat(logits, sampler.beam_width, axis=1)  # (B, K, V)
-        loop = place_tokens(size, loop, logits, keep, sampler, rules, last)
-        loop.pop("count", None)
-        return loop
-
-    def _step(self, mask, with_weights):
-        """The function of the last tokens and the state that the loop calls."""
-
-        def step(token_ids, state):
-            batch_size, beam_width = token_ids.shape
-            length = state["length"]
-            cache = merge_beams(state["cache"])
-            if isinstance(mask, tuple):
-                here = None
-                positions = ops.zeros((1, 1), "int32") + length
-            else:
-                here = ops.repeat(mask, beam_width, axis=0)  # (B K, S)
-                missing = ops.sum(ops.cast(ops.logical_not(here), "int32"), axis=1)
-                positions = (length - missing)[:, None]
-            x = self.embed(ops.reshape(token_ids, (-1, 1)), positions)  # (B K, 1, D)
-            x, cache, weights = self.decoder.step(
-                x,
-                cache,
-                length=length,
-                mask=here,
-                positions=positions,
-                return_attention_scores=with_weights,
-            )
-            logits = self.predict_logits(x)
-            logits = ops.reshape(logits, (batch_size, beam_width, -1))
-            keep = None
-            if with_weights:
-                split = (batch_size, beam_width)
-                weights = [
-                    ops.reshape(w[0], (*split, *w[0].shape[1:])) for w in weights
-                ]
-                keep = stack_weights(weights, cache[0][0].shape[1])
-            cache = split_beams(cache, batch_size, beam_width)
-            return logits, {"cache": cache, "length": length + 1}, keep
-
-        return step
-
-    # What goes out.
-
-    def _stream(self, callback, has_text, stop_texts):
-        """A function of the rows so far that hands over what is new in each."""
-        told = {}
-
-        def tell(rows):
-            parts = []
-            for i, row in enumerate(rows):
-                before = told.get(i, "" if has_text else [])
-                now = row
-                if has_text:
-                    now = cut_at(self.decode_text(row) if row else "", stop_texts)
-                    if now.endswith("\ufffd"):  # half of a character
-                        now = before
-                parts.append(now[len(before) :])
-                told[i] = now
-            callback(parts)
-
-        return tell
-
-    def _finish(
-        self,
-        rows,
-        result,
-        sampler,
-        rules,
-        *,
-        has_text,
-        is_one,
-        stop_texts,
-        include_prompt,
-        return_log_probabilities,
-        return_attention_scores,
-    ):
-        size, count = result["size"], sampler.num_results or 1
-        texts = []
-        for row, beams in zip(rows, result["sequences"][:, :count], strict=True):
-            for sequence in beams:
-                new = [int(i) for i in sequence[size:] if i >= 0]
-                texts.append((row, strip_end(new, rules)))
-        if has_text:
-            outputs = [self._text(*text, stop_texts, include_prompt) for text in texts]
-            outputs = [outputs[i : i + count] for i in range(0, len(outputs), count)]
-            if sampler.num_results is None:
-                outputs = [few[0] for few in outputs]
-            outputs = outputs[0] if is_one else outputs
-        else:
-            outputs = [row + new if include_prompt else new for row, new in texts]
-            longest = max(map(len, outputs))
-            padded = np.full((len(outputs), longest), self.padding_id, "int32")
-            for i, row in enumerate(outputs):
-                padded[i, : len(row)] = row
-            outputs = padded
-            if sampler.num_results is not None:
-                outputs = outputs.reshape(len(rows), count, longest)
-        results = [outputs]
-        if return_log_probabilities:
-            log_p = result["log_p"][:, :count]
-            results.append(log_p if sampler.num_results is not None else log_p[:, 0])
-        if return_attention_scores:
-            kept = result["kept"][:, :count]  # (B, n, L, num_layers, N, S)
-            written = max(len(new) for _, new in texts)
-            longest = max(len(row) + len(new) for row, new in texts)
-            weights = np.zeros(
-                (*kept.shape[:2], written, *kept.shape[3:5], longest), kept.dtype
-            )
-            for i, row in enumerate(rows):
-                part = kept[i, :, :written, :, :, size - len(row) :][..., :longest]
-                weights[i, :, : part.shape[1], ..., : part.shape[-1]] = part
-            results.append(
-                weights if sampler.num_results is not None else weights[:, 0]
-            )
-        return tuple(results) if len(results) > 1 else outputs
-
-    def _text(self, prompt, new, stop_texts, include_prompt):
-        text = self.decode_text(new) if new else ""
-        cut = cut_at(text, stop_texts)
-        if not include_prompt:
-            return cut
-        if cut != text or not new:
-            return self.decode_text(prompt) + cut
-        return self.decode_text(prompt + new)
+    >>> inputs, slots = pad_prompts([[3, 4], [5]], count=10)
+    >>> inputs["prompt"][:, -2:].tolist(), inputs["mask"].shape[1] == slots
+    ([[3, 4], [0, 5]], True)
+    """
+    size, slots = bucket_lengths(max(map(len, rows)), count)
+    prompt = np.zeros((len(rows), size), "int32")
+    mask = np.ones((len(rows), slots), "bool")
+    for i, row in enumerate(rows):
+        prompt[i, size - len(row) :] = row
+        mask[i, : size - len(row)] = False
+    if mask.all() and keras.backend.backend() == "torch":
+        return {"prompt": prompt}, slots  # where nothing is compiled
+    return {"prompt": prompt, "mask": mask}, slots
 
 
 def bucket_lengths(longest, count):
@@ -572,45 +358,3 @@ def bucket_lengths(longest, count):
     if keras.backend.backend() != "torch":
         size = max(SMALLEST_BUCKET, 1 << (longest - 1).bit_length())
     return size, -(-(size + count) // SLOT_STEP) * SLOT_STEP
-
-
-def strip_end(token_ids, rules):
-    """Leaves out what ended a sequence.
-
-    Args:
-        token_ids: List of the new token ids.
-        rules: `Rules`.
-
-    Returns:
-        A list.
-
-    Example:
-
-    >>> strip_end([5, 6, 2], Rules(end_ids=(2,)))
-    [5, 6]
-    """
-    if token_ids and token_ids[-1] in rules.end_ids:
-        return token_ids[:-1]
-    for sequence in rules.stop_sequences:
-        if tuple(token_ids[-len(sequence) :]) == sequence:
-            return token_ids[: -len(sequence)]
-    return token_ids
-
-
-def cut_at(text, stops):
-    """The text before the first of some strings.
-
-    Args:
-        text: A string.
-        stops: Strings.
-
-    Returns:
-        A string.
-
-    Example:
-
-    >>> cut_at("one. two. three", [" three", ". "])
-    'one'
-    """
-    places = [place for stop in stops if (place := text.find(stop)) >= 0]
-    return text[: min(places)] if places else text

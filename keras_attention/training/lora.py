@@ -207,9 +207,8 @@ def merge_lora(model):
 def _forget_programs(model):
     """Lets everything be traced anew that was traced with other weights."""
     model.train_function = model.test_function = model.predict_function = None
-    for name in ("_programs", "_searches"):  # of what generates
-        if hasattr(model, name):
-            delattr(model, name)
+    if hasattr(model, "_writer"):  # of what generates
+        del model._writer
 
 
 def save_lora(model, path):

@@ -28,7 +28,8 @@ def show_heads(maps, queries=None, keys=None, index=0, title=None):
     Args:
         maps: The weights of one layer after the other: a list of arrays
             `(B, N, T, S)` or `(N, T, S)`, a dictionary from names to such arrays, or
-            one array `(L, N, T, S)`. What a dictionary holds may also have its array
+            one array `(L, B, N, T, S)` or `(L, N, T, S)`, as `generate` returns and a
+            part of it. What a dictionary holds may also have its array
             as an attribute `weights`, as what `attention_maps` returns.
         queries: T words. Defaults to numbers.
         keys: S words. Defaults to `queries` where there are as many, else to numbers.
@@ -104,9 +105,10 @@ def _layers(maps, index):
     if hasattr(maps, "keys"):
         pairs = [(str(name), maps[name]) for name in maps.keys()]
     else:
-        if hasattr(maps, "shape") and len(maps.shape) != 4:
+        if hasattr(maps, "shape") and len(maps.shape) not in (4, 5):
             raise ValueError(
-                "One array must have the shape (layers, heads, queries, keys). "
+                "One array must have the shape (layers, heads, queries, keys), or with "
+                "the batch (layers, batch, heads, queries, keys). "
                 f"Received: maps.shape={tuple(maps.shape)}. Pass a list of one array "
                 "for each layer, [weights] for one layer."
             )

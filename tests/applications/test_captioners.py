@@ -344,7 +344,7 @@ def test_token_ids_out_of_range_are_refused(captioner, data):
             verb(wrong, targets, verbose=0)
     with pytest.raises(ValueError, match="`token_ids` must be from 0 to 6"):
         model.predict(wrong, verbose=0)
-    with pytest.raises(ValueError, match="`y` must be from 0 to 6. as the.*-1 to"):
+    with pytest.raises(ValueError, match="`y` must be from 0 to 6. as its.*-1 to"):
         model.fit(inputs, targets - 1, verbose=0)
     with pytest.raises(ValueError, match="`token_ids` must be token ids.*float32"):
         model.predict({**inputs, "token_ids": np.zeros((6, 4), "float32")}, verbose=0)

@@ -67,7 +67,7 @@ def test_it_writes_what_the_whole_model_says_follows():
         np.testing.assert_array_equal(text[count:], found.argmax(axis=-1))
         np.testing.assert_allclose(log_p[i], found.max(axis=-1).sum(), atol=1e-4)
         for layer, maps in enumerate(attention_maps(model, inputs).values()):
-            read = weights[i, :, layer, 0, : count + 4]  # (L, T)
+            read = weights[layer, i, 0, :, : count + 4]  # (L, T)
             np.testing.assert_allclose(read, maps.weights[0, 0, count - 1 :], atol=1e-5)
 
 

@@ -244,7 +244,7 @@ def test_a_translation_has_the_probability_and_the_attention_of_a_full_pass(beam
         return_log_probabilities=True,
         return_attention_scores=True,
     )
-    assert weights.shape == (2, 2, 2, found.shape[1], 5)
+    assert weights.shape == (2, 2, 2, found.shape[1], 5)  # L, B, N, T, S
     lengths = [np.count_nonzero(row) for row in found]
     assert max(lengths) == found.shape[1] and max(lengths) > 1
     for i, length in enumerate(lengths):
@@ -255,11 +255,11 @@ def test_a_translation_has_the_probability_and_the_attention_of_a_full_pass(beam
         maps = attention_maps(model, inputs, layers="cross_attention")
         for layer, name in enumerate(maps):
             np.testing.assert_allclose(
-                weights[i, layer, :, :length],
+                weights[layer, i, :, :length],
                 maps[name].weights[0][:, :length],
                 atol=1e-5,
             )
-        assert not weights[i, :, :, length:].any()
+        assert not weights[:, i, :, length:].any()
     again = model.translate(SOURCES, beam_width=beam_width, max_length=6)
     np.testing.assert_array_equal(again, found)
 

@@ -94,11 +94,11 @@ class Parrot:
         assert return_attention_scores
         length = max(len(sentence.split()) for sentence in sentences)
         weights = np.zeros(
-            (len(sentences), 2, 3, length, length + 2)
-        )  # (B, L, N, T, S)
-        for rows, sentence in zip(weights, sentences, strict=True):
+            (2, len(sentences), 3, length, length + 2)
+        )  # (L, B, N, T, S)
+        for i, sentence in enumerate(sentences):
             for t in range(len(sentence.split())):
-                rows[:, :, t, t + 1] = 1.0
+                weights[:, i, :, t, t + 1] = 1.0
         texts = list(sentences)
         texts[1] = ""
         return texts, weights

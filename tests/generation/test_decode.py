@@ -71,6 +71,17 @@ def test_what_is_forbidden_is_not_written():
     assert token_ids[0, 0].tolist() == [2, 4, 6, 0]
 
 
+@pytest.mark.parametrize("options", [{}, {"top_k": 4}, {"top_p": 0.9}, {"min_p": 0.1}])
+@pytest.mark.parametrize("temperature", [1e-3, 1e-8, 1e-45])
+def test_however_cold_a_sampler_takes_the_most_probable(temperature, options):
+    """Logits of 50 and more, over 1e-8, are no numbers of float32 any more."""
+    scores = np.array([[[-70.0, 52.0, -np.inf, 51.0, 60.0, 3.0]]], "float32")
+    sampler = RandomSampler(temperature=temperature, seed=1, **options)
+    for uniform in (0.0, 0.5, 0.999999):
+        chosen = sampler.choose(ops.convert_to_tensor(scores), np.array([[uniform]]))
+        assert to_numpy(chosen).tolist() == [[4]]
+
+
 def test_stop_sequences_end_a_text():
     token_ids, _ = write(counting(), max_length=7, stop_sequences=((5, 6), (6, 5)))
     assert token_ids[0, 0].tolist() == [2, 3, 4, 5, 6, 0, 0]

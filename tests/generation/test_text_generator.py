@@ -157,18 +157,18 @@ def test_the_attention_of_each_step_is_that_of_the_whole(model):
     found, weights = model.generate(
         PROMPTS, max_new_tokens=4, return_attention_scores=True
     )
-    assert weights.shape == (3, 4, 2, 2, 12)  # B, L, num_layers, N, T
+    assert weights.shape == (2, 3, 2, 4, 12)  # num_layers, B, N, L, T
     read = Program(
         lambda x: model.decoder(model.embedding(x), return_attention_scores=True)[1],
         model.variables,
     )
-    whole = np.stack(to_numpy(read(ops.convert_to_tensor(found))), axis=1)
+    whole = np.stack(to_numpy(read(ops.convert_to_tensor(found))))
     for i, prompt in enumerate(PROMPTS):
         size = len(prompt) + 3
         for step in range(4):
-            row = whole[i, :, :, len(prompt) - 1 + step, :size]
-            np.testing.assert_allclose(weights[i, step, ..., :size], row, atol=1e-5)
-            assert not weights[i, step, ..., size:].any()
+            row = whole[:, i, :, len(prompt) - 1 + step, :size]
+            np.testing.assert_allclose(weights[:, i, :, step, :size], row, atol=1e-5)
+            assert not weights[:, i, :, step, size:].any()
 
 
 TEXTS = Letters().decode(PROMPTS)

@@ -56,6 +56,14 @@ def test_the_page_holds_every_weight_in_a_byte(rng):
         assert_close(found, expected)
 
 
+def test_one_array_may_have_the_batch_behind_the_layers(rng):
+    """As `generate` returns it: layers, batch, heads, queries, keys."""
+    weights = softmax(rng, 2, 4, 3, 5, 7)
+    found = maps_of(show_heads(weights, index=3))
+    for layer, expected in zip(found, weights[:, 3], strict=True):
+        assert_close(layer, expected)
+
+
 def test_layers_may_differ_in_heads_and_lengths(rng):
     maps = [softmax(rng, 2, 3, 5), softmax(rng, 4, 7, 2)]
     found = maps_of(show_heads(maps))

@@ -1,0 +1,136 @@
+"""What models share that write whole sentences about something they read.
+
+Letters: B sources, n sentences that come out for each, T tokens of the longest
+sentence, S tokens or cells of a source.
+"""
+
+import numpy as np
+
+from keras_attention.checks import check_positive
+from keras_attention.generation.beam_search import check_search
+from keras_attention.generation.options import read_options
+from keras_attention.generation.options import TokenIds
+from keras_attention.generation.results import collect
+from keras_attention.generation.samplers import BeamSearch
+from keras_attention.generation.stream import Stream
+from keras_attention.generation.writer import WritingModel
+from keras_attention.tokenizers.vocabulary import END_ID
+from keras_attention.tokenizers.vocabulary import PAD_ID
+from keras_attention.tokenizers.vocabulary import START_ID
+from keras_attention.tokenizers.vocabulary import UNKNOWN_ID
+
+
+class SentenceWriter(WritingModel):
+    """Writes sentences, each from its start to its end, and checks token ids.
+
+    Abstract: `Translator` and `Captioner` derive from it. A subclass has `make_steps`
+    and `_check_arrays(x, y)`, which refuses what are no token ids before the model is
+    trained on them: inside a compiled function they would silently be taken for others.
+    """
+
+    start_id, end_id, padding_id = START_ID, END_ID, PAD_ID
+    forbidden_ids = (PAD_ID, START_ID, UNKNOWN_ID)
+    length_penalty = 0.0
+
+    def fit(self, x=None, y=None, **kwargs):
+        """Trains, as Keras does, after a look at the token ids."""
+        self._check_arrays(x, y)
+        return super().fit(x, y, **kwargs)
+
+    def evaluate(self, x=None, y=None, **kwargs):
+        """Evaluates, as Keras does, after a look at the token ids."""
+        self._check_arrays(x, y)
+        return super().evaluate(x, y, **kwargs)
+
+    def predict(self, x, **kwargs):
+        """Predicts, as Keras does, after a look at the token ids."""
+        self._check_arrays(x)
+        return super().predict(x, **kwargs)
+
+    def _check_arrays(self, x, y=None):
+        raise NotImplementedError
+
+    def _check_search(self, beam_width, max_length, length_penalty, batch_size):
+        """The length penalty, that of the model where there is none."""
+        if length_penalty is None:
+            length_penalty = self.length_penalty
+        check_search(beam_width, max_length, length_penalty)
+        check_positive(batch_size=batch_size)
+        return length_penalty
+
+    def _write_sentences(
+        self,
+        inputs,
+        size,
+        vocabulary,
+        vocabulary_size,
+        *,
+        beam_width,
+        max_length,
+        length_penalty,
+        batch_size,
+        sampler,
+        callback,
+        return_log_probabilities,
+        return_attention_scores,
+        **constraints,
+    ):
+        """Writes a sentence for each of B sources.
+
+        Args:
+            inputs: Dict of arrays with B rows, what the steps take.
+            size: S of the weights.
+            vocabulary: What decodes, or `None`.
+            vocabulary_size: Its size.
+            beam_width, max_length, length_penalty, batch_size, sampler, callback: As
+                for `Translator.translate`.
+            return_log_probabilities: Also return how probable the sentences are.
+            return_attention_scores: Also return what was read.
+            **constraints: What may follow; see `read_options`.
+
+        Returns:
+            List of what was asked for: the sentences first; see `collect`.
+        """
+        if return_attention_scores and not self.writer.steps.has_attention:
+            raise ValueError(
+                f"{type(self).__name__} has no attention to return. Leave out "
+                "`return_attention_scores`, or use a model with attention, such as "
+                "AttentionSeq2Seq or ShowAttendTell."
+            )
+        asked = {
+            "return_log_probabilities": return_log_probabilities,
+            "return_attention_scores": return_attention_scores,
+        }
+        options = read_options(
+            TokenIds(
+                vocabulary_size,
+                (self.end_id,),
+                self.padding_id,
+                tuple(self.forbidden_ids),
+                must_end=True,
+            ),
+            BeamSearch(beam_width, length_penalty) if sampler is None else sampler,
+            has_text=vocabulary is not None,
+            callback=callback,
+            **constraints,
+            **asked,
+        )
+        (count,) = {len(array) for array in inputs.values()}
+        stream = Stream(
+            count,
+            options.rules,
+            vocabulary and (lambda token_ids: vocabulary.decode([token_ids])[0]),
+            options.stop_texts,
+            callback,
+        )
+        slots = max_length + 1  # for the end
+        written = self.writer.write(
+            lambda numbers: ({k: x[numbers] for k, x in inputs.items()}, slots),
+            np.zeros(count),
+            slots,
+            options,
+            batch_size=batch_size,
+            stream=stream,
+        )
+        texts = [[stream.read(new) for new in each.token_ids] for each in written]
+        return collect(texts, written, options, lengths=[size], **asked)
