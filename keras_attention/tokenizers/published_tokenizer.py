@@ -434,7 +434,8 @@ class PublishedTokenizer(Tokenizer):
         """
         rows = known_rows(ids, len(self))
         texts = self._tokenizer.decode_batch(rows, skip_special_tokens=True)
-        is_pairs = self._pipeline["model"].get("type") == "BPE"
+        # Of byte pairs, spaces are part of the tokens.
+        is_pairs = type(self._tokenizer.model).__name__ == "BPE"
         if self._settings.get("clean_up_tokenization_spaces") and not is_pairs:
             return [clean_up(text) for text in texts]
         return texts
