@@ -395,7 +395,6 @@ class PublishedTokenizer(Tokenizer):
         return inputs["token_ids"]
 
     def offsets(self, texts, max_length=None, truncate=None):
-        """Which characters each token stands for; see `Tokenizer`."""
         """Which characters each token of `encode` stands for.
 
         Args:
