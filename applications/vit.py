@@ -25,8 +25,8 @@ from keras_attention.layers.patch_embedding import PatchEmbedding
 from keras_attention.layers.positional_embedding import PositionalEmbedding
 from keras_attention.layers.transformer_encoder import TransformerEncoder
 from keras_attention.layers.transformer_encoder_block import TransformerEncoderBlock
+from keras_attention.tasks.image_heads import EncodedImage
 from keras_attention.tasks.image_inputs import ImageInputs
-from keras_attention.tasks.task_head import count_classes
 
 POOLINGS = ("token", "average", "attention")
 
@@ -180,7 +180,7 @@ class ViT(ImageInputs, Application):
                 'False. Pass pooling="average".'
             )
         if num_classes is not None:
-            count_classes(num_classes, class_names)
+            self.task.count_classes(num_classes, class_names)
             use_pooler = False
         if norm_before_pooling is None:
             norm_before_pooling = pooling != "average"
@@ -253,7 +253,7 @@ class ViT(ImageInputs, Application):
                 pooled = pooler(pooled)
             outputs = {"tokens": x, "pooled": pooled}
         else:
-            outputs = keras.layers.Dense(num_classes, name="classifier")(pooled)
+            outputs = self.task.attach(EncodedImage(pooled, num_classes))
         super().__init__(images, outputs, name=name)
 
         self.encoder = encoder

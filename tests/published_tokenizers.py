@@ -69,6 +69,26 @@ def write_gpt2(folder):
     return write_pairs(folder, "gpt2", ["<|endoftext|>"])
 
 
+def write_gpt1(folder):
+    import tokenizers
+
+    trained = tokenizers.Tokenizer(
+        tokenizers.models.BPE(unk_token="<unk>", end_of_word_suffix="</w>")
+    )
+    trained.normalizer = tokenizers.normalizers.BertNormalizer(lowercase=True)
+    trained.pre_tokenizer = tokenizers.pre_tokenizers.BertPreTokenizer()
+    trainer = tokenizers.trainers.BpeTrainer(
+        vocab_size=120,
+        special_tokens=["<unk>"],
+        end_of_word_suffix="</w>",
+        show_progress=False,
+    )
+    trained.train_from_iterator(SENTENCES * 3, trainer)
+    trained.model.save(str(folder))
+    write_json(folder / "config.json", {"model_type": "openai-gpt"})
+    return folder
+
+
 def write_roberta(folder):
     return write_pairs(folder, "roberta", ROBERTA_SPECIAL)
 
@@ -167,6 +187,7 @@ FOLDERS = {
     "bert": write_bert,
     "bert, cased": write_cased_bert,
     "distilbert": write_distilbert,
+    "gpt1": write_gpt1,
     "gpt2": write_gpt2,
     "roberta": write_roberta,
     "camembert": write_camembert,

@@ -210,15 +210,6 @@ class MultipleChoice(TaskHead):
         return chosen, probabilities
 
 
-class ImageClassification(Classification):
-    """One of several classes for each picture: logits `(B, C)`."""
-
-    layers = CLASSES
-
-    def attach(self, encoded):
-        return encoded.classes(encoded.tokens)
-
-
 def softmax(logits):
     """Probabilities from logits `(..., C)`."""
     powers = np.exp(logits - logits.max(axis=-1, keepdims=True))

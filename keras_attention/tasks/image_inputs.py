@@ -9,6 +9,7 @@ import keras
 import numpy as np
 
 from keras_attention.images.images import is_pillow
+from keras_attention.tasks.image_heads import IMAGE_CLASSIFICATION
 from keras_attention.tasks.raw_inputs import RawInputs
 from keras_attention.tasks.raw_inputs import read_strings
 
@@ -21,8 +22,20 @@ class ImageInputs(RawInputs):
 
     Pictures are a list of paths, Pillow images, or arrays `(height, width, channels)`,
     each of its own size; or an array of integers `(n, height, width, channels)`. Arrays
-    of floats `(n, height, width, channels)` are prepared inputs.
+    of floats `(n, height, width, channels)` are prepared inputs. Their labels are
+    numbers of classes, or names where the model has `class_names`.
     """
+
+    task = IMAGE_CLASSIFICATION
+
+    @classmethod
+    def head_layers(cls):
+        """The layers that belong to the head, by the argument that makes new ones.
+
+        Returns:
+            Dict from the name of an argument to a list of names of layers.
+        """
+        return {"num_classes": list(cls.task.layers)}
 
     def read_raw(self, x):
         """The pictures in what `fit` received.
@@ -55,6 +68,56 @@ class ImageInputs(RawInputs):
         if is_array and not isinstance(x, np.ndarray):
             x = keras.ops.convert_to_numpy(x)
         return list(x)
+
+    def read_labels(self, labels, examples):
+        """Labels as numbers.
+
+        Args:
+            labels: What `fit` or `evaluate` received for `y`.
+            examples: List of n pictures.
+
+        Returns:
+            Integers `(n,)`, or the labels of a model that does not classify.
+
+        Raises:
+            ValueError: A name or a number is no class.
+        """
+        if isinstance(labels, dict) or not isinstance(self.output_shape, tuple):
+            return super().read_labels(labels, examples)
+        return self.task.read_labels(self, labels, examples)
+
+    def classify(self, images, batch_size=None):
+        """The class that a classifier finds most probable.
+
+        Args:
+            images: As for `predict`.
+            batch_size: B.
+
+        Returns:
+            List of n names, or numbers without `class_names`, and the probabilities of
+            all classes, `(n, num_classes)`.
+
+        Raises:
+            ValueError: The model has no classes.
+
+        Example:
+
+        >>> from keras_attention.applications import ViT
+        >>> model = ViT(
+        ...     image_size=8, patch_size=4, hidden_dim=8, num_layers=1, num_heads=2,
+        ...     mlp_dim=8, class_names=["cat", "dog"], num_classes=2,
+        ... )
+        >>> names, probabilities = model.classify(np.zeros((3, 5, 6, 3), "uint8"))
+        >>> len(names), probabilities.shape
+        (3, (3, 2))
+        """
+        shape = self.output_shape
+        if not isinstance(shape, tuple) or shape[-1] < 2:
+            raise ValueError(
+                f"This {type(self).__name__} has no classes to choose from. Load it "
+                "with `num_classes`, 2 or more."
+            )
+        return self.task.classify(self, images, batch_size)
 
     def prepare(self, examples, length=None):
         """The inputs of the model for a batch.

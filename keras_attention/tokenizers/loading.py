@@ -25,8 +25,10 @@ from keras_attention.tokenizers.settings import EXTRA
 from keras_attention.tokenizers.settings import is_token_name
 from keras_attention.tokenizers.settings import named_tokens
 from keras_attention.tokenizers.settings import OURS
+from keras_attention.tokenizers.settings import read_class
 from keras_attention.tokenizers.settings import read_object
 from keras_attention.tokenizers.settings import read_settings
+from keras_attention.tokenizers.settings import SETTINGS
 from keras_attention.tokenizers.settings import text_of
 from keras_attention.tokenizers.settings import TOKENIZER
 from keras_attention.tokenizers.subwords import SubwordTokenizer
@@ -76,17 +78,18 @@ def load_tokenizer(folder, has_segments=None, is_target=False):
             f"{str(folder)!r} is no folder. Pass the folder with the files of a "
             "tokenizer; `checkpoints.download` fetches one of the hub."
         )
-    said = read_settings(folder)
-    ours = said.pop(OURS, None) or {}
+    config = read_object(folder / CONFIG) if (folder / CONFIG).is_file() else {}
+    ours = read_ours(folder)
     if ours.get("class") in OWN:
         return OWN[ours["class"]].load(folder)
-    config = read_object(folder / CONFIG) if (folder / CONFIG).is_file() else {}
-    name = ours.get("published_class") or class_of(folder, said, config)
+    name = ours.get("published_class") or class_of(folder, config)
     if name is None:
         return load_own(folder, is_target)
     if name == MARIAN:
         return MarianTokenizer.load(folder, is_target=is_target)
-    kind = kind_of(name, folder)
+    kind = kind_of(name, folder)  # before any field, which another class may have
+    said = read_settings(folder)
+    said.pop(OURS, None)
     settings = {**kind.tokens, **said, "tokenizer_class": name}
     if (folder / TOKENIZER).is_file():
         pipeline = read_pipeline(folder, kind, said, settings)
@@ -107,18 +110,23 @@ def load_tokenizer(folder, has_segments=None, is_target=False):
     )
 
 
-def class_of(folder, settings, config):
+def read_ours(folder):
+    """What `tokenizer_config.json` says that is no setting of a published tokenizer."""
+    path = folder / SETTINGS
+    found = read_object(path).get(OURS) if path.is_file() else None
+    return found if isinstance(found, dict) else {}
+
+
+def class_of(folder, config):
     """The name of the class of a folder's tokenizer, without `Fast`, or `None`."""
     has_any = (folder / TOKENIZER).is_file() or any(
         (folder / name).is_file() for name in (*FILES, "spiece.model")
     )
     if not has_any:
         return None
-    for fields in (settings, config):
-        name = fields.get("tokenizer_class")
-        if name is not None:
-            name = str(name)
-            return name if name in GENERAL else name.removesuffix("Fast")
+    name = read_class(folder)
+    if name is not None:
+        return name if name in GENERAL else name.removesuffix("Fast")
     name = MODEL_TYPES.get(config.get("model_type"))
     if name is not None:
         return name
@@ -208,6 +216,8 @@ def build_pipeline(folder, kind, said, settings):
             "of. Copy or download all files."
         )
     tokenizer = kind.build(paths, settings)
+    # What it did not build is refused here.
+    override(json.loads(tokenizer.to_str()), said, settings["tokenizer_class"])
     added = added_tokens(folder, said)
     if paths[0].suffix == ".model":
         # The last special tokens are in no file: `[MASK]` of DeBERTa.

@@ -82,9 +82,8 @@ def override(pipeline, settings, path):
             )
     if settings.get("add_prefix_space") is not None:
         override_prefix(pipeline, settings["add_prefix_space"], settings, path)
-    for kind in ("RobertaProcessing", "ByteLevel"):
-        for step in steps(pipeline, "post_processor", kind):
-            step["trim_offsets"] = settings.get("trim_offsets", step["trim_offsets"])
+    for step in steps(pipeline, "post_processor", "RobertaProcessing"):
+        step["trim_offsets"] = settings.get("trim_offsets", step["trim_offsets"])
 
 
 def check_around(pipeline, settings, path):

@@ -395,7 +395,6 @@ class PublishedTokenizer(Tokenizer):
         return inputs["token_ids"]
 
     def offsets(self, texts, max_length=None, truncate=None):
-        """Which characters each token stands for; see `Tokenizer`."""
         """Which characters each token of `encode` stands for.
 
         Args:
@@ -434,7 +433,8 @@ class PublishedTokenizer(Tokenizer):
         """
         rows = known_rows(ids, len(self))
         texts = self._tokenizer.decode_batch(rows, skip_special_tokens=True)
-        is_pairs = self._pipeline["model"].get("type") == "BPE"
+        # Of byte pairs, spaces are part of the tokens.
+        is_pairs = type(self._tokenizer.model).__name__ == "BPE"
         if self._settings.get("clean_up_tokenization_spaces") and not is_pairs:
             return [clean_up(text) for text in texts]
         return texts

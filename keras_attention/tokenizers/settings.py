@@ -127,18 +127,23 @@ def read_settings(folder):
     settings = {}
     for name in (SETTINGS, SPECIAL):
         path = folder / name
-        if not path.is_file():
-            continue
-        found = read_object(path)
-        check_fields(found, path)
-        if name == SPECIAL and settings.get("added_tokens_decoder"):
-            continue  # the newer file says all
-        settings.update(
-            (key, value) for key, value in found.items() if key not in HARMLESS
-        )
-    for key in FIXED:
-        settings.pop(key, None)
+        is_needed = name == SETTINGS or not settings.get("added_tokens_decoder")
+        if is_needed and path.is_file():  # the newer file says all
+            found = read_object(path)
+            check_fields(found, path)
+            found = {k: found[k] for k in found if k not in HARMLESS and k not in FIXED}
+            settings.update(found)
     return settings
+
+
+def read_class(folder):
+    """The class that `tokenizer_config.json` or `config.json` names, or `None`."""
+    for name in (SETTINGS, CONFIG):
+        path = folder / name
+        found = read_object(path) if path.is_file() else {}
+        if found.get("tokenizer_class") is not None:
+            return str(found["tokenizer_class"])
+    return None
 
 
 def check_fields(settings, path):

@@ -192,7 +192,7 @@ def test_a_class_that_is_not_here_is_told(tmp_path, has_json):
         load_tokenizer(tmp_path).save(tmp_path)
     write_json(
         tmp_path / "tokenizer_config.json",
-        {"tokenizer_class": "BertJapaneseTokenizer"},
+        {"tokenizer_class": "BertJapaneseTokenizer", "word_tokenizer_type": "mecab"},
     )
     message = "'BertJapaneseTokenizer', which is not here. Those here are AlbertTok"
     with pytest.raises(ValueError, match=message) as caught:

@@ -306,10 +306,28 @@ def test_fields_that_cannot_count_are_told(tmp_path, settings, message, has_json
         ("albert", {"keep_accents": True}, "has the step StripAccents"),
         ("deberta-v2", {"split_by_punct": True}, "lacks the step Punctuation"),
         ("bert", {"add_prefix_space": True}, "has no step that puts spaces"),
+        ("gpt2", {"do_lower_case": True}, "lacks the step Lowercase"),
+        ("roberta", {"strip_accents": True}, "lacks the step StripAccents"),
     ],
 )
 def test_fields_that_tokenizer_json_denies_are_told(tmp_path, name, settings, message):
     load_tokenizer(FOLDERS[name](tmp_path)).save(tmp_path)
+    write_json(tmp_path / "tokenizer_config.json", settings)
+    with pytest.raises(ValueError, match=message):
+        load_tokenizer(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "name, settings, message",
+    [
+        ("gpt2", {"do_lower_case": True}, "lacks the step Lowercase"),
+        ("camembert", {"do_lower_case": True}, "lacks the step Lowercase"),
+        ("roberta", {"split_by_punct": True}, "lacks the step Punctuation"),
+        ("distilbert", {"add_prefix_space": True}, "has no step that puts spaces"),
+    ],
+)
+def test_fields_that_a_class_has_not_are_told(tmp_path, name, settings, message):
+    FOLDERS[name](tmp_path)
     write_json(tmp_path / "tokenizer_config.json", settings)
     with pytest.raises(ValueError, match=message):
         load_tokenizer(tmp_path)

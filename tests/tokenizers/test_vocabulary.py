@@ -1,6 +1,7 @@
 """Words to ids and back."""
 
 import string
+import unicodedata
 
 import keras
 import numpy as np
@@ -303,3 +304,40 @@ def test_an_empty_text_is_refused():
         vocabulary = Vocabulary(["a"], split=split)
         with pytest.raises(ValueError, match="Text 1 has no word. Received: ''"):
             vocabulary.encode(["a", ""])
+
+
+def test_other_libraries_split_words_alike(tmp_path, rng):
+    """Letters of many scripts, marks, digits and signs, in any order."""
+    tokenizers = pytest.importorskip("tokenizers")
+    characters = [
+        *" aZ9-'.’_#*&+%$€£@=!\t\n",
+        *"éÉßçñøÅ½²Ⅷ٣०",
+        *"жЖαΑשلحकिᄒ가漢ひカー々",
+        *"\u0301\u0308\u0323\u064b\u200c\u200d\u2010",
+    ]
+    texts = ["".join(rng.choice(characters, 12)) for _ in range(500)]
+    texts = [text for text in texts if split_words(text)]
+    vocabulary = Vocabulary.from_captions(texts)
+    vocabulary.save(tmp_path)
+    theirs = tokenizers.Tokenizer.from_file(str(tmp_path / "tokenizer.json"))
+    for text in texts:
+        (ids,) = vocabulary.encode([text]).tolist()
+        assert theirs.encode(text).ids == ids, repr(text)
+
+
+def test_offsets_are_those_of_the_words(rng):
+    """The characters of a word, taken alone, are that word again."""
+    characters = [*" aB-'’.!", *"éकिñжα漢", "\u0301", "\u0323", "\u1112", "\u1161"]
+    for split in ("words", "characters", "spaces"):
+        texts = ["".join(rng.choice(characters, 15)) for _ in range(200)]
+        texts = [t for t in texts if split_words(t) and t.strip()]
+        vocabulary = Vocabulary.from_captions(texts, split=split)
+        for text, row in zip(texts, vocabulary.offsets(texts), strict=True):
+            (tokens,) = vocabulary.tokens(vocabulary.encode([text]))
+            found = [text[begin:end] for begin, end in row.tolist()[1:] if end]
+            assert len(found) == len(tokens)
+            for part, token in zip(found, tokens, strict=True):
+                plain = unicodedata.normalize("NFC", part)
+                if split == "words":
+                    plain = plain.lower().replace("’", "'")
+                assert token in plain, (text, part, token)

@@ -116,7 +116,7 @@ def test_what_is_trained_is_what_is_saved(tmp_path):
     model.save(tmp_path / "base.keras")
     add_lora(model, rank=2, dropout=0.1, targets=ALL, seed=1)
     before = arrays(model)
-    train(model)
+    train(model, rate=30.0)  # BERT's first weights are small, and so its gradients
     after = arrays(model)
     changed = {k for k in after if not np.array_equal(after[k], before[k])}
     save_lora(model, tmp_path / "lora.safetensors")
