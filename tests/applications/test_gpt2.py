@@ -153,6 +153,33 @@ def test_names_of_a_language_model_need_no_prefix(tmp_path):
 
 
 @pytest.mark.once
+def test_a_mask_that_is_not_causal_is_told(tmp_path):
+    import safetensors.numpy
+
+    save_reference("GPT2LMHeadModel", tmp_path, **CONFIG)
+    path = tmp_path / "model.safetensors"
+    tensors = safetensors.numpy.load_file(path)
+    tensors["transformer.h.0.attn.bias"] = np.ones((1, 1, 24, 24), "uint8")
+    safetensors.numpy.save_file(tensors, path)
+    message = r"with other numbers than are computed there \(h.0.attn.bias\)"
+    with pytest.raises(ValueError, match=message):
+        GPT2.from_preset(tmp_path)
+
+
+@pytest.mark.once
+def test_a_head_that_is_not_known_is_left_out_where_another_is_asked_for(tmp_path):
+    reference = save_reference("GPT2DoubleHeadsModel", tmp_path, **CONFIG, num_labels=1)
+    with pytest.raises(ValueError, match="is a GPT2DoubleHeadsModel.*Pass head=None"):
+        GPT2.from_preset(tmp_path)
+    with pytest.warns(UserWarning, match="left out: multiple_choice_head.summary.bias"):
+        model = GPT2.from_preset(tmp_path, head="next_token")
+    expected = transformers.GPT2LMHeadModel.from_pretrained(tmp_path).eval()
+    expected = run_reference(expected, **THEIRS)["logits"]
+    assert_close(to_numpy(model(INPUTS)), expected, MASK)
+    assert type(reference).__name__ == "GPT2DoubleHeadsModel"
+
+
+@pytest.mark.once
 def test_pytorch_model_bin_is_read(tmp_path):
     import torch
 

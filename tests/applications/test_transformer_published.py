@@ -369,3 +369,34 @@ def test_a_vocabulary_larger_than_the_model_is_refused(marian_folder, tmp_path):
     (tmp_path / "vocab.json").write_text(json.dumps(ids))
     with pytest.raises(ValueError, match="more than the model"):
         from_preset(tmp_path)
+
+
+@pytest.mark.once
+@pytest.mark.parametrize("name", ["marian", "fsmt"])
+def test_tables_of_positions_in_a_file_are_those_that_are_computed(
+    name, references, tmp_path
+):
+    """Fine-tuning may have moved them: such a file computes something else there."""
+    import shutil
+
+    import safetensors.numpy
+
+    reference, folder = references(name)
+    shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
+    path = tmp_path / "model.safetensors"
+    tensors = safetensors.numpy.load_file(path)
+    table = "model.decoder.embed_positions.weight"
+    positions = reference.model.decoder.embed_positions
+    if name == "marian":
+        weight = positions.create_weight()
+    else:
+        weight = positions.get_embedding(*positions.weight.shape, positions.padding_idx)
+    tensors[table] = weight.numpy()
+    safetensors.numpy.save_file(tensors, path)
+    expected = from_preset(folder).get_weights()
+    for one, other in zip(from_preset(tmp_path).get_weights(), expected, strict=True):
+        np.testing.assert_array_equal(one, other)
+    tensors[table][3, 2] += 0.1
+    safetensors.numpy.save_file(tensors, path)
+    with pytest.raises(ValueError, match=f"than are computed there .{table}"):
+        from_preset(tmp_path)

@@ -513,3 +513,39 @@ def test_every_argument_survives_a_keras_file(tmp_path):
 def test_arguments_that_contradict_each_other_are_told():
     with pytest.raises(ValueError, match='reads the class token.*Pass pooling="aver'):
         ViT(**SMALL, use_class_token=False)
+
+
+@pytest.mark.once
+def test_what_the_published_layout_cannot_say_comes_back(tmp_path):
+    """Beside it where training alone asks for it, or in the layout of timm."""
+    model = ViT(**SMALL, drop_path=0.2)
+    with pytest.warns(
+        UserWarning, match="has no field for drop_path. What .*stands in"
+    ):
+        model.save_to_preset(tmp_path / "beside")
+    config = json.loads((tmp_path / "beside" / "config.json").read_text())
+    assert config["model_type"] == "vit"
+    assert config["keras_attention"] == {"drop_path": 0.2}
+    again = ViT.from_preset(tmp_path / "beside")
+    same = {"name": "", "image_processor": None}
+    assert {**again.get_config(), **same} == {**model.get_config(), **same}
+    transformers.AutoModel.from_pretrained(tmp_path / "beside")
+
+    model = ViT(**SMALL, norm_before_pooling=False)
+    model.save_to_preset(tmp_path / "timm")
+    again = ViT.from_preset(tmp_path / "timm")
+    assert again.norm_before_pooling is False
+    images = pictures(8, 12, 3)
+    np.testing.assert_allclose(to_numpy(again(images)), to_numpy(model(images)))
+
+
+@pytest.mark.once
+def test_pictures_are_classified_by_name():
+    model = ViT(**SMALL, class_names=list("vwxyz"))
+    images = np.random.default_rng(0).integers(0, 256, (3, 20, 30, 3), "uint8")
+    names, probabilities = model.classify(images)
+    logits = model.predict(images, verbose=0)
+    assert names == ["vwxyz"[i] for i in logits.argmax(axis=-1)]
+    np.testing.assert_allclose(probabilities.sum(axis=-1), 1.0, rtol=1e-5)
+    with pytest.raises(ValueError, match="has no classes to choose from"):
+        ViT(**{**SMALL, "num_classes": None}).classify(images)
