@@ -317,6 +317,8 @@ class PublishedTokenizer(Tokenizer):
         except (KeyboardInterrupt, SystemExit, MemoryError):
             raise
         except BaseException as error:  # the library raises nothing more precise
+            if not truncate:
+                raise ValueError(f"The texts cannot be split: {error}.") from None
             overlap = "" if stride is None else f", stride={stride}"
             raise ValueError(
                 f"The texts cannot be cut to max_length={max_length} with truncate="
