@@ -317,8 +317,6 @@ class PublishedTokenizer(Tokenizer):
         except (KeyboardInterrupt, SystemExit, MemoryError):
             raise
         except BaseException as error:  # the library raises nothing more precise
-            if not truncate:
-                raise ValueError(f"The texts cannot be split: {error}.") from None
             overlap = "" if stride is None else f", stride={stride}"
             raise ValueError(
                 f"The texts cannot be cut to max_length={max_length} with truncate="
@@ -397,16 +395,7 @@ class PublishedTokenizer(Tokenizer):
         return inputs["token_ids"]
 
     def offsets(self, texts, max_length=None, truncate=None):
-        """Which characters each token of `encode` stands for.
-
-        Args:
-            texts: As for `encode`.
-            max_length: As for `encode`.
-            truncate: As for `encode`.
-
-        Returns:
-            int32 array `(B, L, 2)`, as `__call__` returns it.
-        """
+        """Which characters each token stands for; see `Tokenizer.offsets`."""
         return self(
             texts, max_length=max_length, truncate=truncate, return_offsets=True
         )["offsets"]

@@ -80,9 +80,23 @@ def check_texts(texts, name="texts"):
                 f"`{name}` must be strings. Received "
                 f"{type(text).__name__} {shorten(text)} at position {i}."
             )
+        if not text.isascii():
+            check_characters(text, i, name)
     if not texts:
         raise ValueError(f"`{name}` must hold at least one {name[:-1]}. Received none.")
     return texts
+
+
+def check_characters(text, position, name):
+    """Refuses half of a character, which no file can hold."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise ValueError(
+            f"`{name}` must be text in Unicode. Received half of a character, "
+            f"{text[error.start]!r}, as character {error.start} of the text at "
+            f"position {position}. Decode it with errors='replace'."
+        ) from None
 
 
 def check_not_empty(texts):

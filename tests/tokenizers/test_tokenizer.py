@@ -161,6 +161,7 @@ def test_texts_that_are_none_are_told(tokenizer):
         (TEXT, "must be a list of strings. Received the string 'the dog"),
         ([3], "must be strings. Received int 3 at position 0"),
         ([], "must hold at least one .*Received none"),
+        (["dog \ud83d"], r"'\\ud83d', as character 4 of the text at position 0"),
     ):
         for method in (tokenizer.encode, tokenizer.token_id_lists, tokenizer.offsets):
             with pytest.raises(ValueError, match=message):
