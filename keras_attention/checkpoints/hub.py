@@ -17,12 +17,15 @@ SCHEME = "hf://"
 # What published checkpoints have besides weights: tokenizers, and how pictures are
 # prepared.
 TEXT_FILES = (
+    "added_tokens.json",
     "generation_config.json",
     "merges.txt",
     "preprocessor_config.json",
+    "sentencepiece.bpe.model",
     "source.spm",
     "special_tokens_map.json",
     "spiece.model",
+    "spm.model",
     "target.spm",
     "target_vocab.json",
     "tokenizer.json",

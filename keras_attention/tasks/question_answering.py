@@ -42,23 +42,61 @@ class QuestionAnswering(TaskHead):
         return find_answers(found, contexts, labels), None
 
     def answer(self, model, examples, batch_size=None, max_answer_length=30):
-        logits = model.predict(examples, batch_size=batch_size, verbose=0)
-        found = model.encode_examples(examples, return_offsets=True)
-        answers = []
-        for row, (_, context) in enumerate(examples):
-            place = np.flatnonzero(in_context(found)[row])
+        questions, contexts = zip(*examples, strict=True)
+        found = read_in_windows(model, list(questions), list(contexts))
+        inputs = {tensor.name: found[tensor.name] for tensor in model.inputs}
+        logits = model.predict(inputs, batch_size=batch_size, verbose=0)
+        best = [(-np.inf, "")] * len(examples)  # score and text of each answer
+        for window, text in enumerate(found["text_ids"].tolist()):
+            place = np.flatnonzero(in_context(found)[window])
             if not place.size:
-                answers.append("")
                 continue
-            start, end = (logits[name][row, place] for name in ("start", "end"))
+            start, end = (logits[name][window, place] for name in ("start", "end"))
             scores = start[:, None] + end[None]  # (first, last)
             allowed = np.triu(np.ones(scores.shape, bool))
             allowed &= ~np.triu(allowed, max_answer_length)
-            best = np.where(allowed, scores, -np.inf).argmax()
-            first, last = place[list(np.unravel_index(best, scores.shape))]
-            offsets = found["offsets"][row]
-            answers.append(context[offsets[first, 0] : offsets[last, 1]])
-        return answers
+            scores = np.where(allowed, scores, -np.inf)
+            if scores.max() > best[text][0]:
+                span = np.unravel_index(scores.argmax(), scores.shape)
+                first, last = found["offsets"][window, place[list(span)]]
+                best[text] = (scores.max(), contexts[text][first[0] : last[1]])
+        return [answer for _, answer in best]
+
+
+def read_in_windows(model, questions, contexts):
+    """The inputs for questions, with contexts of any length cut into windows.
+
+    Windows are as long as the model reads and overlap by half of that, so each answer
+    stands in one of them with what is around it (Devlin et al. 2019, its code,
+    `doc_stride`).
+
+    Args:
+        model: A model with a tokenizer.
+        questions: List of B strings.
+        contexts: List of B strings.
+
+    Returns:
+        Dict of arrays of W windows, as the tokenizer gives them with `stride` and
+        offsets.
+    """
+    tokenizer = model.tokenizer
+    most = min(tokenizer.max_length or model.max_length, model.max_length)
+    counts = tokenizer.count(questions, contexts, truncate=False, max_length=10**9)
+    taken = tokenizer.count(questions, [""] * len(questions), truncate=False)
+    room = most - int(taken.max())
+    if room < 2:
+        raise ValueError(
+            f"A question needs {taken.max()} tokens, which leaves no room for its "
+            f"context: the model reads {most}. Ask a shorter one."
+        )
+    return tokenizer(
+        questions,
+        contexts,
+        max_length=most,
+        stride=min(most // 2, room - 1),
+        padded_length=model.padded_length(min(counts.max(), most)),
+        return_offsets=True,
+    )
 
 
 def in_context(inputs):

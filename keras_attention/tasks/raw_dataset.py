@@ -131,7 +131,7 @@ class RawDataset(keras.utils.PyDataset):
         if self.lengths is None:
             return 0
         longest = self.lengths[rows].max() if self.sort else self.longest
-        return self.model._padded_length(longest)
+        return self.model.padded_length(longest)
 
     def _length_of(self, rows):
         """What a batch is padded to, one of the lengths of the first epoch."""

@@ -285,7 +285,7 @@ class RawInputs:
             return x, labels, weights
         labels, weights = self._read_targets(examples, labels, weights)
         lengths = self.raw_lengths(examples)
-        length = None if lengths is None else self._padded_length(max(lengths))
+        length = None if lengths is None else self.padded_length(max(lengths))
         return self._prepare_rows(examples, labels, weights, length)
 
     def _prepare_rows(self, examples, labels, weights, length):
@@ -298,8 +298,15 @@ class RawInputs:
             weights = own_weights * weights.reshape(*weights.shape, *missing)
         return inputs, targets, own_weights if weights is None else weights
 
-    def _padded_length(self, length):
-        """The next of 8, 12, 16, 24, 32, ..., or the most that the model takes."""
+    def padded_length(self, length):
+        """The next of 8, 12, 16, 24, 32, ..., or the most that the model takes.
+
+        Args:
+            length: Of the longest example.
+
+        Returns:
+            An integer.
+        """
         power = max(SHORTEST, 1 << (int(length) - 1).bit_length())
         padded = (
             power * 3 // 4 if SHORTEST < power and length <= power * 3 // 4 else power

@@ -294,7 +294,9 @@ class TextInputs(RawInputs):
         return self.task.classify(self, texts, batch_size)
 
     def answer(self, questions, contexts, batch_size=None, max_answer_length=30):
-        """Finds the answers to questions in texts.
+        """Finds the answers to questions in texts of any length.
+
+        What is longer than the model reads is read in windows that overlap by half.
 
         Args:
             questions: List of n strings.

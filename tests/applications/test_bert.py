@@ -8,8 +8,10 @@ import pytest
 
 from keras_attention.applications import BERT
 from keras_attention.checkpoints import named_weights
+from keras_attention.tokenizers.tokenizer_files import word_piece_tokenizer
 from published import assert_close
 from published import MASK
+from published import run_reference
 from published import save_reference
 
 transformers = pytest.importorskip("transformers")
@@ -119,3 +121,43 @@ def test_minilm_knows_what_a_sentence_means():
     means /= np.linalg.norm(means, axis=1, keepdims=True)
     similar = means @ means.T
     np.testing.assert_allclose(similar[0, 1:], [0.667, -0.086], atol=1e-3)
+
+
+@pytest.mark.once
+def test_answers_are_found_in_contexts_longer_than_the_model_reads(tmp_path):
+    """The best span of all windows, as the reference's pipeline takes it."""
+    words = "[PAD] [UNK] [CLS] [SEP] [MASK] the a cat dog runs sleeps good . ?".split()
+    word_piece_tokenizer(words).save(tmp_path)
+    sizes = {**CONFIG, "vocab_size": len(words), "max_position_embeddings": 24}
+    reference = save_reference("BertForQuestionAnswering", tmp_path, **sizes)
+    question, context = "the dog ?", "a cat sleeps . " * 12 + "the good dog runs ."
+    tokenizer = transformers.AutoTokenizer.from_pretrained(tmp_path)
+    windows = tokenizer(
+        question,
+        context,
+        truncation="only_second",
+        max_length=24,
+        stride=12,
+        padding=True,
+        return_overflowing_tokens=True,
+        return_offsets_mapping=True,
+        return_tensors="np",
+    )
+    offsets = windows.pop("offset_mapping")
+    windows.pop("overflow_to_sample_mapping")
+    assert len(offsets) > 3
+    logits = run_reference(reference, **windows)
+    spans = [
+        (logits["start_logits"][w, i] + logits["end_logits"][w, j], w, i, j)
+        for w in range(len(offsets))
+        for i in range(24)
+        for j in range(i, min(24, i + 30))
+        if windows.sequence_ids(w)[i] == windows.sequence_ids(w)[j] == 1
+    ]
+    _, window, first, last = max(spans)
+    expected = context[offsets[window, first, 0] : offsets[window, last, 1]]
+    model = BERT.from_preset(tmp_path)
+    assert model.answer([question], [context]) == [expected]
+    assert model.answer([question, question], ["dog", context])[1] == expected
+    with pytest.raises(ValueError, match="leaves no room for its context: the model r"):
+        model.answer(["dog " * 24], [context])
