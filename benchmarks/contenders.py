@@ -116,9 +116,9 @@ def _exact_gelu(x):
     return ops.gelu(x, approximate=False)
 
 
-def our_attention(num_heads, key_dim, is_causal, window=None):
+def our_attention(num_heads, key_dim, is_causal, **options):
     """Our attention layer, a function of its inputs."""
-    layer = MultiHeadSelfAttention(num_heads, key_dim, window=window)
+    layer = MultiHeadSelfAttention(num_heads, key_dim, **options)
     return functools.partial(layer, use_causal_mask=is_causal)
 
 

@@ -1,6 +1,6 @@
 """How do time and memory of attention grow with the length of a sequence?
 
-    KERAS_BACKEND=jax python benchmarks/long_sequences.py [--quick]
+    KERAS_BACKEND=jax python benchmarks/long_sequences.py [--quick] [--positions all]
 
 A self-attention layer (one sequence, width 256, four heads of 64), causal and not, from
 1,024 to 16,384 tokens: ours, Keras's, and the function of the framework alone; then a
@@ -9,9 +9,14 @@ how far the first call lifts the most that the process holds, on a GPU the most 
 framework holds; seconds are those of later calls. The slope says how memory grows over
 a contender's four longest sequences: 1 with the length, 2 with its square.
 On two cores it takes a quarter of an hour on JAX.
+
+With `--positions all`: our layer alone, without positions and with those of T5, ALiBi
+and Swin (a square grid) in its scores, at 4,096 and 16,384 tokens. A bias of all pairs
+would take 4 GiB at 16,384.
 """
 
 import json
+import math
 import statistics
 import subprocess
 import sys
@@ -39,12 +44,23 @@ from memory import peak
 from memory import reset_peak
 from memory import resident
 
+from keras_attention.layers import AlibiBias
+from keras_attention.layers import RelativePositionBias
+from keras_attention.layers import RelativePositionBias2D
+
 WIDTH, NUM_HEADS = 256, 4
 LENGTHS = {
     "full": [1024, 2048, 4096, 8192, 16384, 65536],
     "quick": [1024, 2048, 4096],
     "tiny": [64],
 }
+POSITIONS = {
+    "ours": lambda length: None,
+    "ours, T5": lambda length: RelativePositionBias(NUM_HEADS),
+    "ours, ALiBi": lambda length: AlibiBias(NUM_HEADS),
+    "ours, Swin": lambda length: RelativePositionBias2D(NUM_HEADS, math.isqrt(length)),
+}
+LENGTHS_WITH_POSITIONS = [4096, 16384]
 # Beyond these lengths, time and memory are wasted.
 LONGEST = {"Keras": 8192, "Keras, XLA": 8192, "jax.nn": 16384, "torch SDPA": 16384}
 LONGEST_OF_ALL_KINDS = 16384  # longer ones only take a training step over all pairs
@@ -60,8 +76,11 @@ def make_contender(name, length, is_causal):
     """The layer of one name for one length."""
     x = draw_inputs(Shape(1, length, WIDTH, NUM_HEADS, None))
     heads = (NUM_HEADS, WIDTH // NUM_HEADS)
-    if name == "ours":
-        return keras_contender(x, our_attention(*heads, is_causal))
+    if name in POSITIONS:
+        layer = POSITIONS[name](length)
+        return keras_contender(
+            x, our_attention(*heads, is_causal, position_scores=layer)
+        )
     if name.startswith("Keras"):
         jit_compile = True if "XLA" in name else "auto"
         layer = keras_attention_layer(*heads, is_causal)
@@ -235,13 +254,16 @@ def draw(results):
 
 
 def main(arguments=None):
-    options = read_options(__doc__, arguments, measure=None)
+    options = read_options(__doc__, arguments, measure=None, positions=None)
     if options.measure:
         print(json.dumps(measure(**json.loads(options.measure))))
         return
-    report = Report("long_sequences", options)
-    names = find_names()
-    lengths = LENGTHS[options.size]
+    if options.positions:
+        report = Report("long_sequences_with_positions", options)
+        names, lengths = list(POSITIONS), LENGTHS_WITH_POSITIONS
+    else:
+        report = Report("long_sequences", options)
+        names, lengths = find_names(), LENGTHS[options.size]
     kinds = ("train",) if options.size == "tiny" else ("forward", "train")
     for is_causal in (False, True):
         for kind in kinds:

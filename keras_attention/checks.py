@@ -1,5 +1,7 @@
 """Checks of arguments, which name the argument, what came and what was expected."""
 
+import numbers
+
 
 def check_positive(**sizes):
     """Refuses a size that is not a positive integer.
@@ -18,7 +20,9 @@ def check_positive(**sizes):
     ValueError: `num_heads` must be a positive integer. Received: num_heads=0
     """
     for name, size in sizes.items():
-        if isinstance(size, bool) or not isinstance(size, int) or size < 1:
+        # An integer of NumPy is one, too.
+        is_integer = isinstance(size, numbers.Integral) and not isinstance(size, bool)
+        if not is_integer or size < 1:
             raise ValueError(
                 f"`{name}` must be a positive integer. Received: {name}={size!r}"
             )
@@ -41,7 +45,7 @@ def check_rate(**rates):
     ValueError: `dropout` must be at least 0 and less than 1. Received: dropout=1.5
     """
     for name, rate in rates.items():
-        if not isinstance(rate, (int, float)) or not 0 <= rate < 1:
+        if not isinstance(rate, numbers.Real) or not 0 <= rate < 1:
             raise ValueError(
                 f"`{name}` must be at least 0 and less than 1. "
                 f"Received: {name}={rate!r}"

@@ -68,6 +68,32 @@ def torch_attention_in_blocks(query, key, value, mask, sides, scale):
     return output[:, :query_length]
 
 
+def join_recomputed(function, length, size, tensors):
+    """Computes some queries at a time, and again in the backward pass of PyTorch.
+
+    Args:
+        function: `function(first, count, *tensors)` returns `(B, count, N, Hv)`.
+        length: T.
+        size: How many queries at a time.
+        tensors: What has a gradient.
+
+    Returns:
+        `(B, T, N, Hv)`.
+    """
+    import torch
+    from torch.utils.checkpoint import checkpoint
+
+    parts = []
+    for first in range(0, length, size):
+        count = min(size, length - first)
+        if torch.is_grad_enabled():
+            part = checkpoint(function, first, count, *tensors, use_reentrant=False)
+        else:
+            part = function(first, count, *tensors)
+        parts.append(part)
+    return torch.cat(parts, dim=1)
+
+
 def torch_attention(query, key, value, mask, bias, is_causal, scale):
     """Calls PyTorch's kernel, where a row that may read nothing gets zeros.
 

@@ -91,8 +91,26 @@ class BaseLayer(keras.layers.Layer):
 
 
 def _arguments_of(cls):
-    parameters = list(inspect.signature(cls.__init__).parameters.values())[1:]
-    return [p.name for p in parameters if p.kind is not inspect.Parameter.VAR_KEYWORD]
+    """The names of the constructor's arguments.
+
+    A class of a user that passes on `**kwargs` also has the arguments of the class of
+    this library that it is made of.
+    """
+    names = []
+    for parent in cls.__mro__:
+        if "__init__" not in vars(parent):
+            continue
+        parameters = list(inspect.signature(parent.__init__).parameters.values())[1:]
+        kinds = [parameter.kind for parameter in parameters]
+        names += [
+            parameter.name
+            for parameter in parameters
+            if parameter.kind not in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL)
+        ]
+        is_ours = parent.__module__.startswith("keras_attention.")
+        if is_ours or inspect.Parameter.VAR_KEYWORD not in kinds:
+            break
+    return list(dict.fromkeys(names))
 
 
 def copy_layer(layer, added_to_seeds=0, shares=False, **changes):

@@ -223,7 +223,7 @@ class MultiHead(AttentionLayer):
             temperature = ops.exp(
                 ops.minimum(self.log_scale, math.log(MAX_COSINE_SCALE))
             )  # (N, 1)
-            query = ops.normalize(query, axis=-1) * ops.cast(temperature, query.dtype)
+            query = _unit(query) * ops.cast(temperature, query.dtype)
         elif self.query_key_norm is not None:
             query = self.query_norm(query)
         if self.rotary_embedding is not None:
@@ -234,7 +234,7 @@ class MultiHead(AttentionLayer):
         """Cuts projected keys into heads, `(B, S, K, H)`, normalized and turned."""
         key = split_heads(key, self.num_key_value_heads)
         if self.query_key_norm == "cosine":
-            key = ops.normalize(key, axis=-1)
+            key = _unit(key)
         elif self.query_key_norm is not None:
             key = self.key_norm(key)
         if self.rotary_embedding is not None:
@@ -377,3 +377,10 @@ def _runs(group, inputs):
         else:
             runs.append([i])
     return runs
+
+
+def _unit(x):
+    """Vectors of length 1; of zeros it leaves zeros, with a finite gradient."""
+    wide = ops.cast(x, keras.backend.result_type(x.dtype, "float32"))
+    square = ops.sum(ops.square(wide), axis=-1, keepdims=True)
+    return ops.cast(wide * ops.rsqrt(ops.maximum(square, 1e-24)), x.dtype)

@@ -169,9 +169,19 @@ class MultiHeadSelfAttention(MultiHead):
             `(B, T, output_dim)`, the cache with the tokens, and the weights
             `(B, N, T, S)` or `None`. Where the length is an integer, what follows the
             last token may be left out of the weights.
+
+        Raises:
+            ValueError: The cache has less room, where the length is an integer.
         """
         query, key, value = self._project((inputs, inputs, inputs))
         count, slots = inputs.shape[1], cache[0].shape[1]
+        if isinstance(length, int) and None not in (count, slots):
+            if length + count > slots:
+                raise ValueError(
+                    f"The cache of layer {self.name!r} has room for {slots} tokens. "
+                    f"Received: {count} more after {length}. Make room for all of them "
+                    "by `start_cache`."
+                )
         places = {}
         if self.rotary_embedding is not None:
             if positions is None:

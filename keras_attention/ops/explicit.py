@@ -156,11 +156,13 @@ def explicit_attention(
     Returns:
         `(B, T, N, Hv)` and the weights before dropout, `(B, N, T, S)`.
     """
+    dtype = keras.backend.result_type(query.dtype, "float32")
     if score is None:
-        scores = dot_product_scores(query * scale, key)  # (B, N, T, S)
+        # In half precision a large score would be rounded by more than a weight bears.
+        query, key = ops.cast(query, dtype) * scale, ops.cast(key, dtype)
+        scores = dot_product_scores(query, key)  # (B, N, T, S)
     else:
-        scores = score(query, key) * scale
-    scores = ops.cast(scores, keras.backend.result_type(scores.dtype, "float32"))
+        scores = ops.cast(score(query, key), dtype) * scale
     if softcap is not None:
         scores = softcap * ops.tanh(scores / softcap)
     if bias is not None:

@@ -8,6 +8,7 @@ TensorFlow has none.
 import keras
 
 from keras_attention.backend.attention_kernels import jax_attention
+from keras_attention.backend.attention_kernels import join_recomputed
 from keras_attention.backend.attention_kernels import torch_attention
 from keras_attention.backend.attention_kernels import torch_attention_in_blocks
 from keras_attention.backend.loops import on_gpu
@@ -20,6 +21,8 @@ from keras_attention.ops.relative import whole_bias
 
 # Beyond so many entries, a mask of T x S costs more than attention tile by tile.
 LARGEST_MASK = 4096 * 4096
+# A bias of distances is made for so many pairs at a time, 16 MiB in float32.
+BIAS_OF_ROWS = 2**22
 # A window is read in blocks where there are so many times more keys than it holds.
 MOST_OF_WINDOW = 4
 
@@ -89,9 +92,9 @@ def is_better(
     >>> is_better(x, x, x) == (keras.backend.backend() == "torch")
     True
     """
-    if isinstance(bias, RelativeBias) and bias.is_long(query.shape[1], key.shape[1]):
-        return False
     backend = keras.backend.backend()
+    if isinstance(bias, RelativeBias) and bias.is_long(query.shape[1], key.shape[1]):
+        return backend == "torch"
     if backend == "torch":
         if _runs_in_blocks(key, mask, bias, window, offset):
             return True
@@ -134,6 +137,11 @@ def fused_attention(
         left, right = window_sides(window)
         sides = left, 0 if is_causal else right
         return torch_attention_in_blocks(query, key, value, mask, sides, scale)
+    if torch_runs and isinstance(bias, RelativeBias):
+        if bias.is_long(query.shape[1], key.shape[1]):
+            return _by_rows(
+                query, key, value, mask, bias, is_causal, window, offset, scale
+            )
     bias = whole_bias(bias, query, key)
     if _needs_mask(mask, is_causal, window, offset):
         lengths = query.shape[1], key.shape[1]
@@ -146,6 +154,34 @@ def fused_attention(
     if torch_runs:
         return torch_attention(query, key, value, mask, bias, is_causal, scale)
     return jax_attention(query, key, value, mask, bias, is_causal, scale)
+
+
+def _by_rows(query, key, value, mask, bias, is_causal, window, offset, scale):
+    """Reads a bias from its table for some queries at a time, forward and backward."""
+    query_length, key_length = query.shape[1], key.shape[1]
+    num_rows = query.shape[0] * query.shape[2]
+    size = max(BIAS_OF_ROWS // (num_rows * key_length), 1)
+    size = -(-size // bias.width) * bias.width  # whole rows of a grid
+
+    def attend(first, count, *tensors):
+        query, key, value, table, rest = tensors
+        place = {"query_length": count, "offset": offset + first}
+        causal = near = None
+        if is_causal:
+            causal = causal_mask(key_length=key_length, **place)
+        if window is not None:
+            near = window_mask(key_length=key_length, window=window, **place)
+        part = mask
+        if mask is not None and mask.shape[2] != 1:
+            part = mask[:, :, first : first + count]
+        part = combine_masks(part, causal, near)
+        rows = RelativeBias(table, rest)
+        rows = rows.of_rows(first, count, query_length, key_length)
+        query = query[:, first : first + count]
+        return torch_attention(query, key, value, part, rows, False, scale)
+
+    tensors = query, key, value, bias.table, bias.rest
+    return join_recomputed(attend, query_length, size, tensors)
 
 
 def _needs_mask(mask, is_causal, window, offset):

@@ -9,6 +9,8 @@ three axes, `(B or 1, T or 1, S)`, so masks combine with `&`, `|` and `~`:
 Letters: B batch, T query length, S key length.
 """
 
+import numbers
+
 import keras
 from keras import ops
 
@@ -117,12 +119,11 @@ def window_sides(window):
     >>> window_sides(4), window_sides((2, 0))
     ((3, 3), (2, 0))
     """
-    if isinstance(window, int) and window > 0:
-        return window - 1, window - 1
+    if isinstance(window, numbers.Integral) and window > 0:
+        return int(window) - 1, int(window) - 1
     if isinstance(window, (tuple, list)) and len(window) == 2:
-        left, right = window
-        if all(isinstance(side, int) and side >= 0 for side in window):
-            return left, right
+        if all(isinstance(side, numbers.Integral) and side >= 0 for side in window):
+            return tuple(map(int, window))
     raise ValueError(
         f"`window` must be a positive integer or a pair (left, right) of integers "
         f"from 0. Received: window={window!r}. For example, window=256 reads the 255 "

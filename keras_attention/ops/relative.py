@@ -56,6 +56,22 @@ class RelativeBias:
         known = all(isinstance(size, int) for size in sizes)
         return known and sizes[0] * sizes[1] * sizes[2] > MOST_OF_WHOLE
 
+    def of_rows(self, first, count, query_length, key_length):
+        """The bias of `count` queries from `first` on, whole rows of the grid.
+
+        Returns:
+            `(1, N, count, S)` or, with `rest`, `(B, N, count, S)`.
+        """
+        start = (query_length - first - count) // self.width
+        end = start + (count + key_length) // self.width - 1
+        bias = read_table(self.table[:, start:end], count, key_length)[None]
+        if self.rest is None:
+            return bias
+        rest = self.rest
+        if len(rest.shape) > 1 and rest.shape[-2] != 1:
+            rest = rest[..., first : first + count, :]
+        return ops.add(bias, rest)
+
     def whole_if_short(self, query_length, key_length):
         """The bias as a tensor, or as it is where that would be large."""
         if self.is_long(query_length, key_length):

@@ -50,10 +50,10 @@ def test_with_a_seed_too_no_two_kernels_begin_alike():
 @pytest.mark.parametrize(
     "options, expected",
     [
-        ({}, {"qkv", "output", "mlp"}),
-        ({"use_bias": False}, set()),
-        ({"use_attention_bias": False}, {"output", "mlp"}),
-        ({"use_bias": False, "use_attention_bias": True}, {"qkv"}),
+        ({}, ["qkv", "output", "mlp"]),
+        ({"use_bias": False}, []),
+        ({"use_attention_bias": False}, ["output", "mlp"]),
+        ({"use_bias": False, "use_attention_bias": True}, ["qkv"]),
     ],
     ids=str,
 )
@@ -66,7 +66,7 @@ def test_which_projections_have_biases(options, expected):
         "output": attention.use_output_bias,
         "mlp": block.mlp.use_bias,
     }
-    assert {name for name, has in found.items() if has} == expected
+    assert [name for name, has in found.items() if has] == expected
 
 
 def test_queries_and_keys_of_a_block_can_be_normalized():

@@ -10,6 +10,7 @@ from helpers import input_gradients
 from helpers import to_numpy
 from keras_attention.ops import attend
 from keras_attention.ops import chunked
+from keras_attention.ops import fused
 from keras_attention.ops import relative
 from keras_attention.ops import relative_shift
 from keras_attention.ops import RelativeBias
@@ -162,6 +163,36 @@ def test_a_long_table_is_read_tile_by_tile(monkeypatch, rng):
     expected, _ = reference(*inputs, bias=by_loops(table, 5, S))
     output = attend(*inputs, bias=RelativeBias(table))
     np.testing.assert_allclose(to_numpy(output), expected, atol=1e-5)
+
+
+@pytest.mark.skipif(BACKEND != "torch", reason="PyTorch's kernel takes some rows")
+@pytest.mark.parametrize("is_causal", [False, True])
+@pytest.mark.parametrize("shape", [(N, 15, 1), (1, 7, 3)])
+def test_a_kernel_reads_a_long_table_for_some_queries_at_a_time(
+    shape, is_causal, monkeypatch, rng
+):
+    monkeypatch.setattr(relative, "MOST_OF_WHOLE", 10)
+    monkeypatch.setattr(fused, "BIAS_OF_ROWS", 8 * N * 8 * 3)
+    query, key, value = (rng.normal(size=(8, 8, N, 4)).astype("float32"),) * 3
+    table = rng.normal(size=shape).astype("float32")
+    rest = rng.normal(size=(8, 8)).astype("float32")
+    mask = rng.random((8, 8, 8)) < 0.7
+    options = {"is_causal": is_causal, "mask": mask}
+
+    def call(way, *tensors):
+        *tensors, table, rest = tensors
+        bias = RelativeBias(table, rest)
+        return attend(*tensors, bias=bias, **options, implementation=way) ** 2
+
+    inputs = (query, key, value, table, rest)
+    outputs = [to_numpy(call(way, *inputs)) for way in ("explicit", None)]
+    np.testing.assert_allclose(*outputs, atol=1e-5)
+    gradients = [
+        input_gradients(lambda *x, way=way: call(way, *x), *inputs)
+        for way in ("explicit", None)
+    ]
+    for one, other in zip(*gradients, strict=True):
+        np.testing.assert_allclose(one, other, atol=2e-5)
 
 
 @pytest.mark.parametrize("shape", [(N, 12, 1), (N, 11), (2, 11, 1), (N, 11, 2)])
