@@ -46,7 +46,8 @@ class Captioner(SentenceWriter):
 
     def make_steps(self):
         """How this model begins and goes on: see `RecurrentSteps`."""
-        return RecurrentSteps(self.start, self.decoder)
+        # Convolutions: TensorFlow's kernels are faster than what XLA makes of them.
+        return RecurrentSteps(self.start, self.decoder, use_xla=False)
 
     def start(self, images):
         """Looks at pictures, as the decoder's `write` needs it.

@@ -26,6 +26,7 @@ class CachedSteps:
     """
 
     has_attention = True
+    use_xla = True
 
     def __init__(self, decoder, embed, predict_logits, read_source=None):
         self.decoder = decoder
@@ -140,11 +141,13 @@ class RecurrentSteps:
             `decoder.write` needs of them, and the first state, tensors `(B, 1, ...)`.
         decoder: A layer with `write` and `attention_weights`, such as `BahdanauDecoder`
             or `AttentionCaptionDecoder`.
+        use_xla: Whether TensorFlow compiles `start` with XLA; see `Program`.
     """
 
-    def __init__(self, start, decoder):
+    def __init__(self, start, decoder, use_xla=True):
         self.start = start
         self.decoder = decoder
+        self.use_xla = use_xla
 
     @property
     def has_attention(self):

@@ -153,7 +153,7 @@ class Writer:
                 return take_step(slot, loop, step_with(source), sampler, rules, last)
 
             self._made[key] = (
-                Program(begin, variables),
+                Program(begin, variables, use_xla=self.steps.use_xla),
                 Loop(is_open, go_on, variables),
             )
         return self._made[key]
