@@ -1,5 +1,7 @@
 """Pictures and signals as sequences of patches (Dosovitskiy et al. 2021)."""
 
+import numbers
+
 import keras
 from keras import ops
 
@@ -38,12 +40,13 @@ class PatchEmbedding(BaseLayer):
 
     def __init__(self, hidden_dim, patch_size, use_bias=True, **kwargs):
         super().__init__(**kwargs)
-        sizes = (patch_size,) if isinstance(patch_size, int) else tuple(patch_size)
+        is_one = isinstance(patch_size, numbers.Integral)
+        sizes = (patch_size,) if is_one else tuple(patch_size)
         for size in sizes:
             check_positive(patch_size=size)
         check_positive(hidden_dim=hidden_dim)
         self.hidden_dim = hidden_dim
-        self.patch_size = patch_size if isinstance(patch_size, int) else sizes
+        self.patch_size = int(patch_size) if is_one else tuple(map(int, sizes))
         self.use_bias = use_bias
 
     def build(self, inputs_shape):

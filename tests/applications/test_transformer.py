@@ -166,7 +166,7 @@ def test_it_learns_to_reverse_sequences(rng):
         keras.optimizers.Adam(0.01, beta_2=0.98, epsilon=1e-9),
         TokenCrossentropy(label_smoothing=0.1),
     )
-    model.fit(*batch(128 * 60), batch_size=128, verbose=0)
+    model.fit(*batch(128 * 180), batch_size=128, verbose=0)
     inputs, targets = batch(100)
     found = model.predict(inputs, verbose=0).argmax(axis=-1)
     assert (found == targets).all(axis=1).mean() > 0.8
