@@ -37,7 +37,7 @@ def make_contenders(x, window):
     """All layers for one length, a dict of contenders."""
     heads = (NUM_HEADS, WIDTH // NUM_HEADS)
     found = {
-        "ours": our_attention(*heads, True, window),
+        "ours": our_attention(*heads, True, window=window),
         "ours, all": our_attention(*heads, True),
         "Keras": keras_attention_layer(*heads, True, window),
         "Keras, all": keras_attention_layer(*heads, True),
@@ -65,7 +65,7 @@ def main(arguments=None):
         report.compare(f"{length:,} tokens, {kind}", calls)
     for length in longer:
         x = draw_inputs(Shape(1, length, WIDTH, NUM_HEADS, None))
-        layer = our_attention(NUM_HEADS, WIDTH // NUM_HEADS, True, window)
+        layer = our_attention(NUM_HEADS, WIDTH // NUM_HEADS, True, window=window)
         contender = keras_contender(x, layer)
         for kind in ("forward", "train"):
             calls = {"ours": getattr(contender, kind)}
