@@ -1,6 +1,6 @@
 """How do time and memory of attention grow with the length of a sequence?
 
-    KERAS_BACKEND=jax python benchmarks/long_sequences.py [--quick] [--positions all]
+    KERAS_BACKEND=jax python benchmarks/long_sequences.py [--quick]
 
 A self-attention layer (one sequence, width 256, four heads of 64), causal and not, from
 1,024 to 16,384 tokens: ours, Keras's, and the function of the framework alone; then a

@@ -278,18 +278,17 @@ def read_leftwards():
     """BERT's own layers, called once more, with a causal mask."""
     bert = build("pretraining")
     layer, inputs = bert.get_layer, bert.input
-    x = bert.embedding(inputs["token_ids"])
-    x = x + layer("segment_embedding")(inputs["segment_ids"])
-    x = layer("embedding_norm")(x)
+    x = bert.embedding(inputs["token_ids"], inputs["segment_ids"])
     x = bert.encoder(x, mask=inputs["padding_mask"], use_causal_mask=True)
     y = keras.activations.gelu(layer("masked_language_model_dense")(x))
     y = layer("masked_language_model_norm")(y)
     y = bert.embedding.token_embedding(y, reverse=True)
+    pooled = keras.ops.tanh(layer("pooler")(x[:, 0]))
     return keras.Model(
         inputs,
         {
             "masked_language_model": layer("masked_language_model_bias")(y),
-            "next_sentence": layer("next_sentence_head")(layer("pooler")(x[:, 0])),
+            "next_sentence": layer("next_sentence_head")(pooled),
         },
     )
 

@@ -80,8 +80,7 @@ def fine_tune(folder, train, test, epochs, rate=1e-4):
     keras.utils.set_random_seed(0)
     model = BERT.from_preset(folder, head="classification", class_names=CLASSES)
     model.tokenizer.truncate, model.tokenizer.max_length = True, 32
-    for name in ("embedding", "segment_embedding", "embedding_norm"):
-        model.get_layer(name).trainable = False
+    model.embedding.trainable = False
     for block in model.encoder.blocks[:3]:
         block.trainable = False
     steps = epochs * -(-len(train[0]) // BATCH_SIZE)
