@@ -174,7 +174,6 @@ class BERT(TextInputs, Application):
             dropout=dropout,
             attention_dropout=attention_dropout,
             epsilon=epsilon,
-            kernel_initializer=keras.initializers.TruncatedNormal(stddev=0.02),
             seed=seed,
         )
         encoder = TransformerEncoder(block, num_layers, name="encoder")

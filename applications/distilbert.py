@@ -146,7 +146,6 @@ class DistilBERT(TextInputs, Application):
             dropout=dropout,
             attention_dropout=attention_dropout,
             epsilon=EPSILON,
-            kernel_initializer=keras.initializers.TruncatedNormal(stddev=0.02),
             seed=seed,
         )
         encoder = TransformerEncoder(block, num_layers, name="encoder")

@@ -5,8 +5,6 @@ Radford et al. 2019, "Language Models are Unsupervised Multitask Learners", Sect
 Letters: B sequences, T tokens, D width of a token, V vocabulary.
 """
 
-import math
-
 import keras
 
 from keras_attention.applications.application import Application
@@ -175,11 +173,6 @@ class GPT2(TextInputs, TextGenerator, Application):
             dropout=dropout,
             attention_dropout=attention_dropout,
             epsilon=epsilon,
-            kernel_initializer=keras.initializers.RandomNormal(stddev=0.02),
-            # "by a factor of 1/sqrt(N) where N is the number of residual layers"
-            output_initializer=keras.initializers.RandomNormal(
-                stddev=0.02 / math.sqrt(2 * num_layers)
-            ),
             seed=seed,
         )
         scale = 1.0 if unscaled_attention else (hidden_dim // num_heads) ** -0.5

@@ -73,7 +73,6 @@ class RobertaFigure(TextInputs, Application, abstract=True):
             dropout=dropout,
             attention_dropout=attention_dropout,
             epsilon=epsilon,
-            kernel_initializer=keras.initializers.TruncatedNormal(stddev=0.02),
             seed=seed,
         )
         encoder = TransformerEncoder(block, num_layers, name="encoder")

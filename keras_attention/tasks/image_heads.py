@@ -33,7 +33,7 @@ class ImageClassification(Classification):
     layers = CLASSES
 
     def attach(self, encoded):
-        return dense(encoded.num_classes, "classifier")(encoded.pooled)
+        return dense(encoded.pooled, encoded.num_classes, "classifier")
 
     def count_classes(self, num_classes, class_names):
         """Any number: one logit is a picture's score."""

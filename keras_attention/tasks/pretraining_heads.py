@@ -35,8 +35,8 @@ class NextToken(TaskHead):
         table = encoded.embedding.token_embedding
         if encoded.tie_embeddings:
             return table(encoded.tokens, reverse=True)
-        last = dense(table.input_dim, "next_token_head", use_bias=False)
-        return last(encoded.tokens)
+        words = table.input_dim
+        return dense(encoded.tokens, words, "next_token_head", use_bias=False)
 
 
 class MaskedLanguageModel(TaskHead):
@@ -63,7 +63,7 @@ class NextSentence(TaskHead):
     layers = (*POOLER, "next_sentence_head")
 
     def attach(self, encoded):
-        return dense(2, "next_sentence_head")(encoded.pooled())
+        return dense(encoded.pooled(), 2, "next_sentence_head")
 
 
 class SentenceOrder(TaskHead):
@@ -77,7 +77,7 @@ class SentenceOrder(TaskHead):
 
     def attach(self, encoded):
         x = encoded.dropped(encoded.pooled(), encoded.dropout, "classifier_dropout")
-        return dense(2, "sentence_order_head")(x)
+        return dense(x, 2, "sentence_order_head")
 
 
 class Pretraining(TaskHead):

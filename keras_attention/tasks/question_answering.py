@@ -24,7 +24,7 @@ class QuestionAnswering(TaskHead):
         x = encoded.tokens
         if encoded.answer_dropout:
             x = encoded.dropped(x, encoded.answer_dropout, "answer_dropout")
-        x = dense(2, "question_answering_head")(x)  # (B, T, 2)
+        x = dense(x, 2, "question_answering_head")  # (B, T, 2)
         return {"start": x[..., 0], "end": x[..., 1]}
 
     def read_labels(self, model, labels, examples):

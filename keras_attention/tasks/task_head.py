@@ -201,13 +201,13 @@ class EncodedText:
             return x
         if self.pooler_dropout:
             x = self.dropped(x, self.pooler_dropout, "pooler_dropout")
-        x = dense(self.tokens.shape[-1], "pooler")(x)
+        x = dense(x, self.tokens.shape[-1], "pooler")
         return ACTIVATIONS[self.pooler](x)
 
     def words(self):
         """Logits of the word at each place, `(B, T, V)`."""
         table = self.embedding.token_embedding
-        x = dense(table.output_dim, "masked_language_model_dense")(self.tokens)
+        x = dense(self.tokens, table.output_dim, "masked_language_model_dense")
         x = ACTIVATIONS[self.activation](x)
         x = keras.layers.LayerNormalization(
             epsilon=self.epsilon, name="masked_language_model_norm"
@@ -215,23 +215,22 @@ class EncodedText:
         if self.tie_embeddings:
             x = table(x, reverse=True)
         else:
-            x = dense(table.input_dim, "masked_language_model_head", use_bias=False)(x)
+            x = dense(x, table.input_dim, "masked_language_model_head", use_bias=False)
         return ChannelBias(name="masked_language_model_bias")(x)
 
     def classes(self, x):
         """Logits `(..., C)` of `x` `(..., D)`."""
         x = self.dropped(x, self.dropout, "classifier_dropout")
-        return dense(self.num_classes, "classifier", use_bias=self.use_bias)(x)
+        return dense(x, self.num_classes, "classifier", use_bias=self.use_bias)
 
     def dropped(self, x, rate, name):
         """`x` with a fraction dropped in training."""
         return keras.layers.Dropout(rate, seed=self.seed, name=name)(x)
 
 
-def dense(units, name, **options):
-    """A projection that begins as BERT's do, small (its code, `initializer_range`)."""
-    small = keras.initializers.TruncatedNormal(stddev=0.02)
-    return keras.layers.Dense(units, kernel_initializer=small, name=name, **options)
+def dense(x, units, name, **options):
+    """Projects `x` by a layer of the head."""
+    return keras.layers.Dense(units, name=name, **options)(x)
 
 
 def count_classes(num_classes, class_names, by_default=2):

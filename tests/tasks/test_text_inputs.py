@@ -78,7 +78,7 @@ def test_pairs_may_be_written_in_three_ways():
         found = model.predict(x, batch_size=2, verbose=0)
         np.testing.assert_allclose(found, expected, atol=1e-5)
     swapped = model.predict((pairs, texts), verbose=0)
-    assert np.abs(swapped - expected).max() > 1e-7  # the first weights are small
+    assert np.abs(swapped - expected).max() > 1e-4
 
 
 @pytest.mark.once
