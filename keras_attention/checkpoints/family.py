@@ -17,6 +17,7 @@ from keras_attention.checkpoints.fields import flattened
 from keras_attention.checkpoints.fields import IGNORED
 from keras_attention.checkpoints.fields import place_at
 from keras_attention.checkpoints.fields import UNREAD
+from keras_attention.checkpoints.rules import renaming
 
 # Where a published `config.json` keeps arguments that it has no field for.
 OUR_FIELD = "keras_attention"
@@ -297,10 +298,7 @@ class Family:
         (['RobertaModel'], 'roberta.')
         """
 
-        def rename(name):
-            for old, new in renamed.items():
-                name = name.replace(old, new)
-            return name
+        rename = renaming(renamed)
 
         def rules(arguments):
             return [rule.renamed(rename) for rule in self.rules_for(arguments)]

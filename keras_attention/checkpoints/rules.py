@@ -196,6 +196,29 @@ class Rule:
         return any(pattern_of(text).fullmatch(name) for text in names)
 
 
+def renaming(renamed):
+    """A function that replaces parts of names.
+
+    Args:
+        renamed: Dict from parts to others, replaced one after the other.
+
+    Returns:
+        A function from a name to the other.
+
+    Example:
+
+    >>> renaming({"bert.": "roberta."})("bert.pooler.dense.weight")
+    'roberta.pooler.dense.weight'
+    """
+
+    def rename(name):
+        for old, new in renamed.items():
+            name = name.replace(old, new)
+        return name
+
+    return rename
+
+
 def _several(patterns):
     return (patterns,) if isinstance(patterns, str) else tuple(patterns)
 

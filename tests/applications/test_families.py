@@ -37,7 +37,6 @@ FAMILIES = named(ROWS)
 def saved(row, head, folder):
     """A model of transformers with a head, saved."""
     end, changes, _ = row.heads.get(head, ("Model", {}, {}))
-    changes = {k: v for k, v in changes.items() if k in row.config or k != "hidden_act"}
     return save_reference(row.published + end, folder, **{**row.config, **changes})
 
 

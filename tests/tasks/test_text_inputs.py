@@ -289,7 +289,7 @@ def test_one_number_is_no_choice_of_classes():
     with pytest.raises(ValueError, match="it gives numbers, not classes. Use `pred"):
         model.classify(["good"])
     with pytest.raises(ValueError, match="A regression learns numbers. Received: 'hi'"):
-        model.train_on_batch(["good"], ["high"[:2]])
+        model.train_on_batch(["good"], ["hi"])
 
 
 @pytest.mark.compiles_much

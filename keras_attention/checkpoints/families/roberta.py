@@ -7,6 +7,7 @@ from keras_attention.checkpoints.families.common import read_head
 from keras_attention.checkpoints.families.common import SEQUENCE_HEADS
 from keras_attention.checkpoints.families.common import write_head
 from keras_attention.checkpoints.fields import Field
+from keras_attention.checkpoints.rules import renaming
 
 RENAMED = {
     "bert.": "roberta.",
@@ -21,17 +22,13 @@ def rules(arguments):
     table = BASE.rules_for(arguments)
     if arguments["head"] not in SEQUENCE_HEADS:
         return table
-    renamed = {
-        "roberta.pooler.dense": "classifier.dense",
-        "classifier.weight": "classifier.out_proj.weight",
-        "classifier.bias": "classifier.out_proj.bias",
-    }
-
-    def rename(name):
-        for old, new in renamed.items():
-            name = name.replace(old, new)
-        return name
-
+    rename = renaming(
+        {
+            "roberta.pooler.dense": "classifier.dense",
+            "classifier.weight": "classifier.out_proj.weight",
+            "classifier.bias": "classifier.out_proj.bias",
+        }
+    )
     return [rule.renamed(rename) for rule in table]
 
 
