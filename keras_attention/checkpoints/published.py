@@ -92,11 +92,9 @@ def load_published(
             if may_have_other_heads and name in outside:
                 left.append(name)
                 continue
-            may_be_there = _is_harmless(name, tensors[name], kinds, saved)
-            if isinstance(may_be_there, str):
-                faults.add(may_be_there, name)
-            elif not may_be_there:
-                faults.add("unknown to the model", name)
+            fault = _fault_of_spare(name, tensors[name], kinds, saved)
+            if fault is not None:
+                faults.add(fault, name)
         faults.tell()
         if left:
             warnings.warn(
@@ -131,16 +129,14 @@ def _merge_copies(tensors, kinds, faults):
             faults.add("unlike what it is tied to", f"{name} and {kind.of}")
 
 
-def _is_harmless(name, tensor, kinds, saved):
-    """Whether a tensor that no weight asked for may be there.
-
-    Returns:
-        True, False, or what is wrong with it.
-    """
+def _fault_of_spare(name, tensor, kinds, saved):
+    """What is wrong with a tensor that no weight asked for, or `None`."""
     kind = _kind_of(name, kinds)
+    if kind is UNKNOWN:
+        return "unknown to the model"
     if isinstance(kind, Buffer) and not kind.holds(tensor.read(), saved):
         return "with other numbers than are computed there"
-    return kind is not UNKNOWN
+    return None
 
 
 def _kind_of(name, kinds):
