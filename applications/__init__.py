@@ -8,6 +8,7 @@ if __name__ != "keras_attention.applications":
         "`pip install -e .` and write `import keras_attention.applications`."
     )
 
+from keras_attention.applications.albert import ALBERT as ALBERT
 from keras_attention.applications.application import Application as Application
 from keras_attention.applications.application import from_preset as from_preset
 from keras_attention.applications.application import presets as presets
@@ -16,11 +17,14 @@ from keras_attention.applications.attention_seq2seq import (
 )
 from keras_attention.applications.bert import BERT as BERT
 from keras_attention.applications.camembert import CamemBERT as CamemBERT
+from keras_attention.applications.deberta import DeBERTa as DeBERTa
+from keras_attention.applications.deberta import DeBERTaV2 as DeBERTaV2
 from keras_attention.applications.distilbert import DistilBERT as DistilBERT
 from keras_attention.applications.gpt2 import GPT2 as GPT2
 from keras_attention.applications.lstmn_language_model import (
     LSTMNLanguageModel as LSTMNLanguageModel,
 )
+from keras_attention.applications.megatron_bert import MegatronBERT as MegatronBERT
 from keras_attention.applications.rnn_captioner import RNNCaptioner as RNNCaptioner
 from keras_attention.applications.rnn_seq2seq import RNNSeq2Seq as RNNSeq2Seq
 from keras_attention.applications.roberta import RoBERTa as RoBERTa
@@ -28,4 +32,10 @@ from keras_attention.applications.show_attend_tell import (
     ShowAttendTell as ShowAttendTell,
 )
 from keras_attention.applications.transformer import Transformer as Transformer
+from keras_attention.applications.transformer_captioner import (
+    TransformerCaptioner as TransformerCaptioner,
+)
+from keras_attention.applications.vision_encoder_decoder import (
+    VisionEncoderDecoder as VisionEncoderDecoder,
+)
 from keras_attention.applications.vit import ViT as ViT

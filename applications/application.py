@@ -18,6 +18,7 @@ from keras_attention.checkpoints.files import check_assets
 from keras_attention.checkpoints.files import check_replaceable
 from keras_attention.checkpoints.files import CONFIG
 from keras_attention.checkpoints.initial_values import postpone_initial_values
+from keras_attention.checkpoints.parts import build_parts
 from keras_attention.checkpoints.presets import check_presets
 from keras_attention.checkpoints.presets import collect_presets
 from keras_attention.checkpoints.presets import describe
@@ -74,6 +75,8 @@ class Application(keras.Model):
       where `from_preset` gets another value for it.
     - `assets`: the arguments that are saved and read as files of their own, such as
       `("tokenizer",)`.
+    - `parts`: the arguments that are models, such as `("encoder", "decoder")`. Their
+      weights are named after the argument, whatever they are called themselves.
     - `families`: how its checkpoints are published, a tuple of
       `keras_attention.checkpoints.Family`. `from_preset` reads them all;
       `save_to_preset` writes the first that has such a model.
@@ -106,6 +109,7 @@ class Application(keras.Model):
     presets_table = {}
     defaults = {}
     assets = ()
+    parts = ()
     families = ()
 
     def __init_subclass__(cls, abstract=False, **kwargs):
@@ -235,7 +239,7 @@ class Application(keras.Model):
             if "weights" in entry and load_weights is not False:
                 return model_class.from_preset(entry["weights"], **overrides)
             arguments = preset_arguments(preset, entry, load_weights)
-            return model_class(**{**arguments, **overrides})
+            return model_class(**build_parts({**arguments, **overrides}))
         load_weights = load_weights is not False
         folder = find_folder(preset, cls, presets, load_weights)
         config = checkpoints.read_config(folder)
@@ -276,7 +280,7 @@ class Application(keras.Model):
         if _other_heads(cls, saved, overrides):  # the classes of one that is dropped
             saved.update(dict.fromkeys(saved.keys() & {"num_classes", "class_names"}))
         with postpone_initial_values() as initial_values:
-            model = cls(**{**saved, **overrides})
+            model = cls(**build_parts({**saved, **overrides}))
         loaded = []
         if load_weights:
             new_layers = _other_heads(cls, saved, overrides)

@@ -20,8 +20,86 @@ from keras_attention.tasks.text_inputs import text_inputs
 from keras_attention.tasks.text_inputs import TextInputs
 
 
+class BertFigure(TextInputs, Application, abstract=True):
+    """What BERT and Megatron's share: all but the place of the norms."""
+
+    norm_order = "post"
+    assets = ("tokenizer",)
+    task_heads = (*ENCODER_HEADS, "pretraining", "next_sentence", "sentence_order")
+
+    def __init__(
+        self,
+        *,
+        tokenizer=None,
+        vocabulary_size=30522,
+        max_length=512,
+        num_segments=2,
+        hidden_dim=768,
+        num_layers=12,
+        num_heads=12,
+        mlp_dim=3072,
+        activation="gelu",
+        epsilon=1e-12,
+        dropout=0.1,
+        attention_dropout=0.1,
+        classifier_dropout=None,
+        head=None,
+        tie_embeddings=True,
+        num_classes=None,
+        class_names=None,
+        padding_id=0,
+        seed=None,
+        name=None,
+    ):
+        num_classes = self.check_head(head, num_classes, class_names)
+        if classifier_dropout is None:
+            classifier_dropout = dropout
+        check_rate(classifier_dropout=classifier_dropout)
+        embedding = TextEmbedding(
+            vocabulary_size,
+            hidden_dim,
+            max_length,
+            num_segments,
+            use_norm=self.norm_order == "post",
+            epsilon=epsilon,
+            dropout=dropout,
+            seed=seed,
+            name="embedding",
+        )
+        block = TransformerEncoderBlock(
+            num_heads,
+            mlp_dim,
+            norm_order=self.norm_order,
+            activation=activation,
+            dropout=dropout,
+            attention_dropout=attention_dropout,
+            epsilon=epsilon,
+            seed=seed,
+        )
+        encoder = TransformerEncoder(block, num_layers, name="encoder")
+
+        inputs, (token_ids, padding_mask, segment_ids) = text_inputs(
+            head, "token_ids", "padding_mask", "segment_ids"
+        )
+        x = embedding(token_ids, segment_ids)  # (B, T, D)
+        x = encoder(x, mask=padding_mask)  # (B, T, D)
+        encoded = EncodedText(
+            x,
+            embedding,
+            token_ids=inputs["token_ids"],
+            activation=activation,
+            epsilon=epsilon,
+            tie_embeddings=tie_embeddings,
+            num_classes=num_classes,
+            dropout=classifier_dropout,
+            seed=seed,
+        )
+        super().__init__(inputs, attach_head(head, encoded), name=name)
+        self.embedding, self.encoder = embedding, encoder
+
+
 @keras.saving.register_keras_serializable("keras_attention")
-class BERT(TextInputs, Application):
+class BERT(BertFigure):
     """Reads a text, or two, in both directions: each token reads all others.
 
     Devlin et al. 2019, Section 3 and Figure 2:
@@ -125,74 +203,3 @@ class BERT(TextInputs, Application):
         )
     }
     families = (BERT_FAMILY,)
-    assets = ("tokenizer",)
-    task_heads = (*ENCODER_HEADS, "pretraining", "next_sentence", "sentence_order")
-
-    def __init__(
-        self,
-        *,
-        tokenizer=None,
-        vocabulary_size=30522,
-        max_length=512,
-        num_segments=2,
-        hidden_dim=768,
-        num_layers=12,
-        num_heads=12,
-        mlp_dim=3072,
-        activation="gelu",
-        epsilon=1e-12,
-        dropout=0.1,
-        attention_dropout=0.1,
-        classifier_dropout=None,
-        head=None,
-        tie_embeddings=True,
-        num_classes=None,
-        class_names=None,
-        padding_id=0,
-        seed=None,
-        name=None,
-    ):
-        num_classes = self.check_head(head, num_classes, class_names)
-        if classifier_dropout is None:
-            classifier_dropout = dropout
-        check_rate(classifier_dropout=classifier_dropout)
-        embedding = TextEmbedding(
-            vocabulary_size,
-            hidden_dim,
-            max_length,
-            num_segments,
-            epsilon=epsilon,
-            dropout=dropout,
-            seed=seed,
-            name="embedding",
-        )
-        block = TransformerEncoderBlock(
-            num_heads,
-            mlp_dim,
-            norm_order="post",
-            activation=activation,
-            dropout=dropout,
-            attention_dropout=attention_dropout,
-            epsilon=epsilon,
-            seed=seed,
-        )
-        encoder = TransformerEncoder(block, num_layers, name="encoder")
-
-        inputs, (token_ids, padding_mask, segment_ids) = text_inputs(
-            head, "token_ids", "padding_mask", "segment_ids"
-        )
-        x = embedding(token_ids, segment_ids)  # (B, T, D)
-        x = encoder(x, mask=padding_mask)  # (B, T, D)
-        encoded = EncodedText(
-            x,
-            embedding,
-            token_ids=inputs["token_ids"],
-            activation=activation,
-            epsilon=epsilon,
-            tie_embeddings=tie_embeddings,
-            num_classes=num_classes,
-            dropout=classifier_dropout,
-            seed=seed,
-        )
-        super().__init__(inputs, attach_head(head, encoded), name=name)
-        self.embedding, self.encoder = embedding, encoder

@@ -62,6 +62,9 @@ class GPT2(TextInputs, TextGenerator, Application):
             divided by the root of the width of a head.
         scale_by_layer: Whether the scores of block i are also divided by i, counted
             from 1, as in the GPT-2s of Stanford's CRFM.
+        use_cross_attention: Whether each block also reads an encoder's outputs, behind
+            its self-attention. Such a model writes about what another one encoded: see
+            `VisionEncoderDecoder`.
         tie_embeddings: Whether the language model's last layer is the table of tokens,
             transposed.
         num_classes: Number of classes of a classifier, by default 2, or of numbers of a
@@ -75,8 +78,9 @@ class GPT2(TextInputs, TextGenerator, Application):
 
     Call arguments:
         inputs: Dict with `token_ids`, integers `(B, T)`, and `padding_mask`, `(B, T)`,
-            True (or 1) for a token that is no padding. `fit`, `evaluate` and `predict`
-            also take texts; see `TextInputs`.
+            True (or 1) for a token that is no padding; with cross-attention also
+            `encoder_outputs`, `(B, S, D)`. `fit`, `evaluate` and `predict` also take
+            texts; see `TextInputs`.
 
     Returns:
         Logits `(B, T, V)` of the token after each token, logits `(B, num_classes)`, or
@@ -146,6 +150,7 @@ class GPT2(TextInputs, TextGenerator, Application):
         head="next_token",
         unscaled_attention=False,
         scale_by_layer=False,
+        use_cross_attention=False,
         tie_embeddings=True,
         num_classes=None,
         class_names=None,
@@ -168,7 +173,7 @@ class GPT2(TextInputs, TextGenerator, Application):
         block = TransformerDecoderBlock(
             num_heads,
             mlp_dim or 4 * hidden_dim,
-            use_cross_attention=False,
+            use_cross_attention=use_cross_attention,
             activation=activation,
             dropout=dropout,
             attention_dropout=attention_dropout,
@@ -188,8 +193,13 @@ class GPT2(TextInputs, TextGenerator, Application):
         inputs, (token_ids, padding_mask) = text_inputs(
             head, "token_ids", "padding_mask"
         )
+        read = []
+        if use_cross_attention:
+            shape = (None, hidden_dim)
+            inputs["encoder_outputs"] = keras.Input(shape, name="encoder_outputs")
+            read.append(inputs["encoder_outputs"])  # (B, S, D)
         x = embedding(token_ids, padding_mask=padding_mask)  # (B, T, D)
-        x = decoder(x, mask=padding_mask)  # (B, T, D)
+        x = decoder(x, *read, mask=padding_mask)  # (B, T, D)
         encoded = EncodedText(
             x,
             embedding,
@@ -206,6 +216,33 @@ class GPT2(TextInputs, TextGenerator, Application):
         self.embedding, self.decoder = embedding, decoder
         if padding_id is None:
             self.padding_id = TextGenerator.padding_id
+
+    @classmethod
+    def head_layers(cls):
+        """The layers that are new where an argument asks for them.
+
+        Returns:
+            Dict from the name of an argument to a list of paths of layers.
+        """
+        reading = "decoder/block_{i}/cross_attention"
+        return {
+            **super().head_layers(),
+            "use_cross_attention": [reading, f"{reading}_residual"],
+        }
+
+    def make_steps(self):
+        """How this model begins and goes on: see `CachedSteps`.
+
+        Raises:
+            ValueError: It writes about what an encoder read.
+        """
+        if self.use_cross_attention:
+            raise ValueError(
+                "This GPT2 has cross-attention, so it cannot write alone. Make it the "
+                "decoder of a `VisionEncoderDecoder`, or load it with "
+                "use_cross_attention=False."
+            )
+        return super().make_steps()
 
     def embed(self, token_ids, positions):
         """Vectors of tokens at their positions.

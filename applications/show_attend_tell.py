@@ -153,6 +153,6 @@ class ShowAttendTell(Captioner, Application):
         super().__init__(inputs, logits, name=name)
 
         self.encoder, self.decoder = encoder, decoder
-        self.vocabulary = vocabulary
+        self.vocabulary, self.vocabulary_size = vocabulary, vocabulary_size
         self.image_size = image_sides(image_size)
         self.max_length = max_length

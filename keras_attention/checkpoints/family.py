@@ -201,18 +201,24 @@ class Family:
             place_at(config, field.name, field.write(arguments[field.argument]))
         if self.write is not None:
             config.update(self.write(arguments))
-        if defaults is not None:
-            beside = self._left_out(config, arguments, defaults)
-            if beside:
-                config[OUR_FIELD] = beside
-        return config
+        return self.with_left_out(config, arguments, defaults)
 
-    def _left_out(self, config, arguments, defaults):
-        """The arguments that would not come back from what is written.
+    def with_left_out(self, config, arguments, defaults):
+        """A `config.json` with the arguments that would not come back from it.
+
+        Args:
+            config: What is written so far.
+            arguments: Dict of all arguments.
+            defaults: Those of the constructor; `None` leaves the config as it is.
+
+        Returns:
+            Dict, with these arguments in a field of ours.
 
         Raises:
             ValueError: One of them changes what the model computes.
         """
+        if defaults is None:
+            return config
         back = {**defaults, **self.read_arguments(config, "config.json")}
         left_out = {}
         for name, value in arguments.items():
@@ -227,7 +233,7 @@ class Family:
                     "the model with `save` as a `.keras` file."
                 )
             left_out[name] = value
-        return left_out
+        return {**config, OUR_FIELD: left_out} if left_out else config
 
     def publishes(self, arguments, defaults=None):
         """Whether a model with these arguments can be written as this family.
@@ -264,6 +270,15 @@ class Family:
             + f". Known: {', '.join(self.architectures)}. Save the model with `save` as"
             " a `.keras` file."
         )
+
+    def is_bare(self, arguments):
+        """Whether a model has no head, so that its names have no prefix.
+
+        Args:
+            arguments: Dict of all arguments.
+        """
+        first, *_ = self.architectures
+        return self.architecture_of(arguments) == first
 
     def like(self, *, model_type, renamed, classes, defaults=None, **changes):
         """A family that is as this one but for its names and a few rules.
@@ -311,7 +326,7 @@ class Family:
 
         defaults = defaults or {}
         fields = tuple(
-            dataclasses.replace(field, default=defaults.get(field.name, field.default))
+            field.with_default(defaults.get(field.name, field.default))
             for field in self.fields
         )
         architectures = {

@@ -91,6 +91,17 @@ class Field:
     default: object = REQUIRED
     values: Mapping | None = None
 
+    def with_default(self, default):
+        """The same field with another default.
+
+        Args:
+            default: What it is where it is missing.
+
+        Returns:
+            A `Field`.
+        """
+        return dataclasses.replace(self, default=default)
+
     def read(self, config, place):
         """Our value of this field.
 

@@ -212,7 +212,7 @@ def recognize(families, config, folder):
                 continue  # of another family
             names = [family.without_prefix(name) for name in tensors]
             if all(
-                any(rule.is_published_as(name, family.prefix) for rule in rules)
+                any(rule.is_published_as(name, family.without_prefix) for rule in rules)
                 or any(pattern.fullmatch(name) for pattern in harmless)
                 for name in names
             ):

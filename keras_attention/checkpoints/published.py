@@ -12,6 +12,7 @@ from keras_attention.checkpoints.rules import pattern_of
 from keras_attention.checkpoints.tensors import open_tensors
 from keras_attention.checkpoints.tensors import write_tensors
 from keras_attention.checkpoints.weights import is_float
+from keras_attention.checkpoints.weights import layer_of
 from keras_attention.checkpoints.weights import listed
 from keras_attention.checkpoints.weights import named_weights
 
@@ -72,7 +73,7 @@ def load_published(
             names = [family.without_prefix(name) for name in transfer.names]
             parts = [tensors.pop(name, None) for name in names]
             fault = faults.of(transfer, parts, may_resize)
-            layers = {_layer_of(path, new_layers) for path in transfer.weights}
+            layers = {layer_of(path, new_layers) for path in transfer.weights}
             if fault is None:
                 plan.append((transfer, parts, layers))
             elif layers != {None}:
@@ -84,10 +85,10 @@ def load_published(
         spare = [
             rule
             for rule in (*rules, *family.rules_for(saved))
-            if _layer_of(rule.paths_as_written[0], head_layers)
+            if layer_of(rule.paths_as_written[0], head_layers)
         ]
         for name in sorted(tensors):
-            if any(rule.is_published_as(name, family.prefix) for rule in spare):
+            if any(rule.is_published_as(name, family.without_prefix) for rule in spare):
                 continue
             if may_have_other_heads and name in outside:
                 left.append(name)
@@ -159,11 +160,6 @@ def _load(transfer, parts, saved, arguments):
         weight.assign(np.ascontiguousarray(array))
 
 
-def _layer_of(path, layers):
-    """The layer among some in which a weight is, or `None`."""
-    return next((layer for layer in layers if path.startswith(f"{layer}/")), None)
-
-
 class _Faults:
     """Collects what does not fit, and tells it in one message."""
 
@@ -213,8 +209,7 @@ def save_published(model, folder, family, arguments):
         family: The `Family` to write.
         arguments: The arguments of the model.
     """
-    first, *_ = family.architectures
-    is_bare = family.architecture_of(arguments) == first
+    is_bare = family.is_bare(arguments)
     arrays = {}
     for transfer in match(family.rules_for(arguments), named_weights(model)):
         weights = [

@@ -63,6 +63,11 @@ CONVOLUTION = each(
     lambda kernel: np.transpose(kernel, (2, 3, 1, 0)),
     lambda kernel: np.transpose(kernel, (3, 2, 0, 1)),
 )
+# PyTorch's `Conv1d`: (outputs, inputs, length).
+CONVOLUTION_1D = each(
+    lambda kernel: np.transpose(kernel, (2, 1, 0)),
+    lambda kernel: np.transpose(kernel, (2, 1, 0)),
+)
 # A published tensor has one axis more in front, of size 1.
 AXIS_IN_FRONT = each(lambda array: np.squeeze(array, 0), lambda array: array[None])
 
@@ -180,19 +185,33 @@ class Rule:
         published = names[0] if isinstance(self.published, str) else names
         return dataclasses.replace(self, published=published)
 
+    def moved(self, renamed):
+        """The same rule for weights at other paths.
+
+        Args:
+            renamed: Dict from parts of paths to others.
+
+        Returns:
+            A `Rule`.
+        """
+        paths = tuple(map(renaming(renamed), _several(self.path)))
+        return dataclasses.replace(
+            self, path=paths[0] if isinstance(self.path, str) else paths
+        )
+
     @property
     def paths_as_written(self):
         """The patterns of the paths of the weights."""
         return _several(self.path)
 
-    def is_published_as(self, name, prefix=""):
+    def is_published_as(self, name, without_prefix=str):
         """Whether this rule is about a published tensor.
 
         Args:
             name: Its name, without the prefix.
-            prefix: The prefix of its family.
+            without_prefix: What takes the prefix from a name of this rule.
         """
-        names = (text.removeprefix(prefix) for text in _several(self.published))
+        names = map(without_prefix, _several(self.published))
         return any(pattern_of(text).fullmatch(name) for text in names)
 
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from keras_attention.checkpoints.files import CONFIG
 from keras_attention.checkpoints.files import WEIGHTS
+from keras_attention.checkpoints.rules import pattern_of
 from keras_attention.checkpoints.tensors import open_safetensors
 from keras_attention.checkpoints.tensors import write_file
 
@@ -29,6 +30,9 @@ def named_layers(layer):
     Args:
         layer: A layer or a model that is built.
 
+    A model may say which of its attributes are models with names of their own, in
+    `parts`: their names are then those of the attributes.
+
     Returns:
         Dict from path to layer. `layer` itself is first, with the path `""`; parents
         come before what is inside them. A layer that stands in two places has the path
@@ -47,7 +51,9 @@ def named_layers(layer):
 
 def _collect(parent, path, layers, seen):
     children = _children(parent)
+    parts = {id(getattr(parent, name)): name for name in getattr(parent, "parts", ())}
     for name, child in zip(_stable_names(children), children, strict=True):
+        name = parts.get(id(child), name)
         if id(child) not in seen:
             seen.add(id(child))
             layers[path + name] = child
@@ -150,6 +156,24 @@ def save_weights(model, folder, config):
     write_file(pathlib.Path(folder) / WEIGHTS, arrays, {"config": fingerprint(config)})
 
 
+def layer_of(path, layers):
+    """The layer among some in which a weight is.
+
+    Args:
+        path: Path of the weight.
+        layers: Paths of layers; `{i}` stands for a number.
+
+    Returns:
+        One of `layers`, or `None`.
+
+    Example:
+
+    >>> layer_of("decoder/block_3/norm/gamma", ["head", "decoder/block_{i}/norm"])
+    'decoder/block_{i}/norm'
+    """
+    return next((each for each in layers if pattern_of(each + "/").match(path)), None)
+
+
 def load_weights(model, folder, config, skip=()):
     """Reads `model.safetensors` into the weights of a model.
 
@@ -190,10 +214,9 @@ def load_weights(model, folder, config, skip=()):
                 f"again. To change an argument, leave {CONFIG} as it was and pass the "
                 "argument to `from_preset`."
             )
-        skipped = tuple(f"{layer}/" for layer in skip)
         weights = named_weights(model)
-        weights = {k: w for k, w in weights.items() if not k.startswith(skipped)}
-        tensors = {name for name in file.keys() if not name.startswith(skipped)}
+        weights = {k: w for k, w in weights.items() if layer_of(k, skip) is None}
+        tensors = {name for name in file.keys() if layer_of(name, skip) is None}
         _check_fit(model, path, file, weights, tensors)
         for name, weight in weights.items():
             weight.assign(file.get_tensor(name))

@@ -1,7 +1,7 @@
 """What models that describe pictures have in common: `caption`, a vocabulary, checks.
 
 Letters: B pictures, T words of the longest caption, S cells of the grid of features
-(H rows, W columns), V vocabulary.
+(H rows, W columns) or tokens of an encoder, N heads, V vocabulary.
 """
 
 import os
@@ -29,16 +29,19 @@ class Captioner(SentenceWriter):
     - `decoder`: layer with `start`, `write` and `attention_weights`, such as
       `AttentionCaptionDecoder`;
     - `vocabulary`: `Vocabulary`, another tokenizer, or `None`;
+    - `vocabulary_size`: V;
     - `image_size`: height and width in pixels;
     - `max_length`: most words of a caption.
 
-    It may set what `Translator` may.
+    A model that reads and goes on in another way overrides `make_steps`, `grid` and
+    `read_images`. It may set what `Translator` may.
     """
 
     @property
     def _arguments(self):
         # The weights are saved with the model: no need to fetch them again.
-        return {**self._arguments_passed, "encoder_weights": None}
+        fetched = self._arguments_passed.keys() & {"encoder_weights"}
+        return {**self._arguments_passed, **dict.fromkeys(fetched)}
 
     @_arguments.setter
     def _arguments(self, arguments):
@@ -59,6 +62,22 @@ class Captioner(SentenceWriter):
             What `decoder.write` needs of the pictures, and the first state.
         """
         return self.decoder.start(self.encoder(images, training=False))
+
+    @property
+    def grid(self):
+        """The axes of what is looked at: `(H, W)`, or `(S,)` without a grid."""
+        return tuple(self.encoder.output_shape[1:3])
+
+    def read_images(self, images):
+        """Pictures as the encoder takes them.
+
+        Args:
+            images: As for `caption`.
+
+        Returns:
+            Array `(B, height, width, 3)`.
+        """
+        return np.stack([_read_image(x, self.image_size) for x in pictures_of(images)])
 
     def caption(
         self,
@@ -103,12 +122,13 @@ class Captioner(SentenceWriter):
                 written; see `TextGenerator.generate`. Needs `beam_width=1`.
 
         Returns:
-            List of B strings; without a vocabulary integers `(B, T)`, 0 after the end
-            of a caption. If asked, the log-probabilities `(B,)`, the end of the caption
-            included, and the weights `(B, T, H, W)`, 0 after the last word; as NumPy
-            arrays, in a tuple, in this order. T is the number of words of the longest
-            caption. With a sampler `BeamSearch(num_results=n)` lists of n, and an axis
-            n behind B.
+            List of B strings; without a vocabulary integers `(B, T)`, the padding id
+            after the end of a caption. If asked, the log-probabilities `(B,)`, the end
+            of the caption included, and the weights `(B, T, H, W)`, 0 after the last
+            word; of a decoder with layers and heads `(num_layers, B, N, T, H, W)` or
+            `(num_layers, B, N, T, S)`; as NumPy arrays, in a tuple, in this order. T is
+            the number of words of the longest caption. With a sampler
+            `BeamSearch(num_results=n)` lists of n, and an axis n behind B.
 
         Raises:
             ValueError: A picture or an option cannot be used, or attention was asked of
@@ -119,12 +139,11 @@ class Captioner(SentenceWriter):
         length_penalty = self._check_search(
             beam_width, max_length, length_penalty, batch_size
         )
-        rows, columns = self.encoder.output_shape[1:3]
         captions, *more = self._write_sentences(
-            {"images": read_images(images, self.image_size)},
-            rows * columns,
+            {"images": self.read_images(images)},
+            int(np.prod(self.grid)),
             self.vocabulary,
-            self.decoder.vocabulary_size,
+            self.vocabulary_size,
             beam_width=beam_width,
             max_length=max_length,
             length_penalty=length_penalty,
@@ -140,14 +159,14 @@ class Captioner(SentenceWriter):
             forbidden_ids=forbidden_ids,
         )
         if return_attention_scores:
-            more[-1] = more[-1].reshape(*more[-1].shape[:-1], rows, columns)
+            more[-1] = more[-1].reshape(*more[-1].shape[:-1], *self.grid)
         return (captions, *more) if more else captions
 
     def _check_arrays(self, x, y=None):
         token_ids = x.get("token_ids") if isinstance(x, dict) else None
         for name, ids in (("token_ids", token_ids), ("y", y)):
             if isinstance(ids, np.ndarray):
-                check_ids(ids, self.decoder.vocabulary_size, name)
+                check_ids(ids, self.vocabulary_size, name)
 
     def save_assets(self, folder):
         """Writes the vocabulary to `vocabulary.txt`.
@@ -176,22 +195,28 @@ class Captioner(SentenceWriter):
             )
 
 
-def read_images(images, image_size):
-    """Pictures from wherever they are, as the array that a captioner takes.
+def pictures_of(images):
+    """The pictures in what `caption` received.
 
     Args:
         images: As for `Captioner.caption`.
-        image_size: Height and width in pixels.
 
     Returns:
-        uint8 array `(B, height, width, 3)`.
+        List of B paths, bytes, Pillow images or arrays `(height, width, channels)`.
+
+    Raises:
+        ValueError: They are no pictures.
+
+    Example:
+
+    >>> [picture.shape for picture in pictures_of(np.zeros((2, 5, 6, 3)))]
+    [(5, 6, 3), (5, 6, 3)]
     """
-    size = tuple(image_size)
     if _is_encoded(images):
-        return load_image(images, size)[None]
+        return [images]
     if isinstance(images, list | tuple) and images:
         if _is_encoded(images[0]) or hasattr(images[0], "shape"):
-            return np.stack([_read_image(image, size) for image in images])
+            return list(images)
     try:
         images = np.asarray(
             images
@@ -207,7 +232,7 @@ def read_images(images, image_size):
             "`images` must be pictures: a path, a list of paths, or an array (height, "
             f"width, 3) or (B, height, width, 3). Received: {_describe(images)}"
         )
-    return np.stack([_read_image(image, size) for image in images])
+    return list(images)
 
 
 def _is_encoded(image):

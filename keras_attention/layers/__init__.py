@@ -12,6 +12,10 @@ from keras_attention.layers.attention_pooling import (
 from keras_attention.layers.bahdanau_decoder import BahdanauDecoder as BahdanauDecoder
 from keras_attention.layers.channel_bias import ChannelBias as ChannelBias
 from keras_attention.layers.class_token import ClassToken as ClassToken
+from keras_attention.layers.disentangled_scores import (
+    DisentangledScores as DisentangledScores,
+)
+from keras_attention.layers.disentangled_scores import DistanceTable as DistanceTable
 from keras_attention.layers.dot_product_attention import (
     DotProductAttention as DotProductAttention,
 )
@@ -28,6 +32,9 @@ from keras_attention.layers.multi_head_attention import (
 )
 from keras_attention.layers.multi_head_self_attention import (
     MultiHeadSelfAttention as MultiHeadSelfAttention,
+)
+from keras_attention.layers.neighbor_convolution import (
+    NeighborConvolution as NeighborConvolution,
 )
 from keras_attention.layers.patch_embedding import PatchEmbedding as PatchEmbedding
 from keras_attention.layers.positional_embedding import (

@@ -45,6 +45,7 @@ class MultiHead(AttentionLayer):
         output_dim=None,
         use_bias=True,
         use_output_bias=None,
+        use_key_bias=None,
         dropout=0.0,
         window=None,
         softcap=None,
@@ -89,6 +90,12 @@ class MultiHead(AttentionLayer):
         self.output_dim = output_dim
         self.use_bias = use_bias
         self.use_output_bias = use_bias if use_output_bias is None else use_output_bias
+        self.use_key_bias = use_bias if use_key_bias is None else use_key_bias
+        if self.use_key_bias and not use_bias:
+            raise ValueError(
+                "A layer whose queries and values have no biases has none for its keys."
+                " Received: use_bias=False, use_key_bias=True"
+            )
         self.window = window
         self.softcap = softcap
         self.use_sinks = use_sinks
@@ -163,10 +170,22 @@ class MultiHead(AttentionLayer):
             name = "_".join(("query", "key", "value")[i] for i in group)
             columns = [self.columns[i] for i in group]
             kernel = self._add_kernel(f"{name}_kernel", width, *columns)
+            biased = [i for i in group if i != 1 or self.use_key_bias]
             bias = None
-            if self.use_bias:
-                bias = self._add_bias(f"{name}_bias", sum(columns))
+            if self.use_bias and biased:
+                name = "_".join(("query", "key", "value")[i] for i in biased)
+                size = sum(self.columns[i] for i in biased)
+                bias = self._add_bias(f"{name}_bias", size)
             self.projections.append((group, kernel, bias))
+
+    def _whole_bias(self, group, bias):
+        """The bias of a kernel, with zeros for keys that have none."""
+        if bias is None or self.use_key_bias or 1 not in group:
+            return bias
+        before = sum(self.columns[i] for i in group if i < 1)
+        bias = ops.convert_to_tensor(bias)
+        zeros = ops.zeros((self.columns[1],), bias.dtype)
+        return ops.concatenate([bias[:before], zeros, bias[before:]])
 
     def _add_kernel(self, name, width, *columns, initializer=None):
         initializer = initializer or self.kernel_initializer
@@ -192,6 +211,7 @@ class MultiHead(AttentionLayer):
         """
         projected = []
         for group, kernel, bias in self.projections:
+            bias = self._whole_bias(group, bias)
             start = 0
             for run in _runs(group, inputs):
                 end = start + sum(self.columns[i] for i in run)

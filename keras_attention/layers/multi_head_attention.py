@@ -29,6 +29,7 @@ class MultiHeadAttention(MultiHead):
         output_dim: Width of the output. Defaults to that of the queries.
         use_bias: Whether the projections to query, key and value have a bias.
         use_output_bias: Whether the last projection has. Defaults to `use_bias`.
+        use_key_bias: Whether that to keys has one. Defaults to `use_bias`.
         dropout: Fraction of weights dropped in training, from 0 to 1.
         window: Integer w: only keys less than w away are read. Or `(left, right)`.
         softcap: Bounds the scores to this size by a tanh.

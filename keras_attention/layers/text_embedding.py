@@ -26,7 +26,7 @@ class TextEmbedding(BaseLayer):
 
         x = token[token_ids] + position[positions] + segment[segment_ids]   (B, T, E)
         x = dropout(norm(x))                                                (B, T, E)
-        output = x W + b, where E is not D                                  (B, T, D)
+        output = x W + b, with a `table_dim`                                (B, T, D)
 
     A narrow table that a projection widens is that of Lan et al. 2020,
     arXiv:1909.11942, Section 3.1. `token_embedding` is a `TiedEmbedding`: called with
@@ -37,7 +37,8 @@ class TextEmbedding(BaseLayer):
         hidden_dim: D.
         max_length: Number of positions.
         num_segments: Number of kinds of segments, 0 for none.
-        table_dim: E, the width of the tables. Defaults to D, without a projection.
+        table_dim: E, the width of the tables, which a projection brings to D. Defaults
+            to D, without a projection.
         counted: What has positions: `"places"`, each place from 0; `"tokens"`, so that
             padding shifts nothing; or `None`: there are no positions.
         first_position: Position of the first token, where tokens are counted; padding
@@ -150,7 +151,7 @@ class TextEmbedding(BaseLayer):
             dropout, seed=seed, name="dropout", **options
         )
         self.projection = None
-        if width != hidden_dim:
+        if table_dim is not None:
             self.projection = keras.layers.Dense(
                 hidden_dim,
                 kernel_initializer=self._another_initializer(3),

@@ -31,6 +31,7 @@ class TransformerDecoder(TransformerStack):
             Lan et al. 2020, arXiv:1909.11942, Section 3.1): layer i of L runs group
             `i * G // L`. Defaults to a group for each layer.
         group_size: Number of blocks in a group, which run one after the other.
+        beside_first: For encoders, which have all tokens at once.
 
     Call arguments:
         inputs: `(B, T, D)`.
@@ -59,6 +60,11 @@ class TransformerDecoder(TransformerStack):
     """
 
     def build(self, inputs_shape, encoder_outputs_shape=None):
+        if self.beside_first is not None:
+            raise ValueError(
+                f"Layer {self.name!r} reads token by token, but `beside_first` would "
+                "see those behind. Use a TransformerEncoder."
+            )
         self.build_stack(inputs_shape, encoder_outputs_shape)
 
     def call(

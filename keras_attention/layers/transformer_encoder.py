@@ -33,6 +33,9 @@ class TransformerEncoder(TransformerStack):
             Lan et al. 2020, arXiv:1909.11942, Section 3.1): layer i of L runs group
             `i * G // L`. Defaults to a group for each layer.
         group_size: Number of blocks in a group, which run one after the other.
+        beside_first: A layer that is called with the inputs and the outputs of the
+            first block and the mask, and gives what the next one reads, such as
+            `NeighborConvolution`.
 
     Call arguments:
         inputs: `(B, T, D)`.

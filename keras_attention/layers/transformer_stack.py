@@ -47,6 +47,7 @@ class TransformerStack(BaseLayer):
         attention_scale=None,
         num_groups=None,
         group_size=1,
+        beside_first=None,
         **kwargs,
     ):
         # Keras would round the bias with the other inputs.
@@ -79,6 +80,7 @@ class TransformerStack(BaseLayer):
         norm_order = getattr(block, "norm_order", "post")
         self.final_norm = norm_order != "post" if final_norm is None else final_norm
         self.position_bias = position_bias
+        self.beside_first = beside_first
         changes = [{} for _ in range(count)]
         if drop_path is not None:
             rates = np.linspace(0.0, drop_path, count).tolist()
@@ -124,6 +126,8 @@ class TransformerStack(BaseLayer):
             self.norm.build(shapes[0])
         if self.position_bias is not None:
             build_once(self.position_bias, shapes[0])
+        if self.beside_first is not None:
+            build_once(self.beside_first, shapes[0])
         self.built = True
 
     def run_blocks(
@@ -138,7 +142,8 @@ class TransformerStack(BaseLayer):
         if not return_attention_scores and self._runs_as_loop(x, training):
             x = self._run_as_loop(x, *inputs, bias=bias, **options)
             return self.norm(x) if self.final_norm else x, weights
-        for block in self.running_blocks:
+        for number, block in enumerate(self.running_blocks):
+            entered = x
             x = block(
                 x,
                 *inputs,
@@ -149,6 +154,8 @@ class TransformerStack(BaseLayer):
             if return_attention_scores:
                 x, *block_weights = x
                 weights.append(block_weights)
+            if number == 0 and self.beside_first is not None:
+                x = self.beside_first(entered, x, mask=options.get("mask"))
         if self.final_norm:
             x = self.norm(x)
         return x, weights
@@ -189,6 +196,8 @@ class TransformerStack(BaseLayer):
 
     def _blocks_are_alike(self):
         """Whether a block can run with the weights of any other."""
+        if self.beside_first is not None:
+            return False
         if len(self.blocks) != self.num_layers:
             return False  # some run again, with the next state of their generators
         if not all(type(block) in LOOPED for block in self.blocks):

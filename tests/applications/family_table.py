@@ -11,8 +11,8 @@ RNG = np.random.default_rng(3)
 IDS = RNG.integers(4, 41, MASK.shape)
 SEGMENTS = RNG.integers(0, 3, MASK.shape)
 CHOICES = 2
-# What RoBERTa's kin read of padding, they read of the ids.
-PADDED_IDS = np.where(MASK, IDS, 3)
+# DeBERTa of transformers reads all tokens alike from padding, so none stands first.
+PADDING_INSIDE = np.where(np.arange(3)[:, None] < 2, MASK, [[1, 1, 0, 0, 1, 1, 1]])
 
 BERT_CONFIG = {
     "vocab_size": 41,
@@ -76,6 +76,79 @@ BERT_HEADS = {
     ),
     "next_sentence": ("ForNextSentencePrediction", {}, {None: "logits"}),
 }
+ALBERT_HEADS = {
+    "pretraining": (
+        "ForPreTraining",
+        {"hidden_act": "relu"},
+        {
+            "masked_language_model": "prediction_logits",
+            "sentence_order": "sop_logits",
+        },
+    ),
+}
+# Two groups of two blocks for six layers, and a table that is narrower.
+ALBERT_CONFIG = {
+    **{k: v for k, v in BERT_CONFIG.items() if k != "classifier_dropout"},
+    "classifier_dropout_prob": 0.3,
+    "embedding_size": 5,
+    "num_hidden_layers": 3,
+    "num_hidden_groups": 2,
+    "inner_group_num": 2,
+}
+MEGATRON_CONFIG = {k: v for k, v in BERT_CONFIG.items() if k != "classifier_dropout"}
+# Distances beyond the span, one term alone and both, own projections and shared ones.
+DEBERTA_CONFIG = {
+    **{k: v for k, v in BERT_CONFIG.items() if k != "classifier_dropout"},
+    "relative_attention": True,
+    "pos_att_type": ["c2p", "p2c"],
+    "max_relative_positions": 4,
+    "position_biased_input": False,
+    "pooler_hidden_act": "tanh",
+    "pooler_dropout": 0.2,
+    "cls_dropout": 0.3,
+}
+DEBERTA_V2_CONFIG = {
+    "max_relative_positions": 9,
+    "position_buckets": 4,
+    "norm_rel_ebd": "layer_norm",
+    "share_att_key": True,
+}
+DEBERTA_V2_HEADS = {
+    "convolution": (
+        "ForTokenClassification",
+        {"conv_kernel_size": 3, "conv_act": "gelu", "conv_groups": 2, "num_labels": 5},
+        {None: "logits"},
+    ),
+    "own_projections": (
+        "ForTokenClassification",
+        {
+            "share_att_key": False,
+            "pos_att_type": ["p2c"],
+            "position_buckets": -1,
+            "norm_rel_ebd": "none",
+            "position_biased_input": True,
+            "num_labels": 5,
+        },
+        {None: "logits"},
+    ),
+    "their_words": ("ForMaskedLM", {"legacy": False}, {None: "logits"}),
+}
+DEBERTA_ARGUMENTS = {
+    "num_segments": 3,
+    "epsilon": 0.1,
+    "use_absolute_positions": True,
+    "position_terms": ["position_to_content"],
+    "max_distance": 5,
+    "pooler_activation": "tanh",
+    "pooler_dropout": 0.3,
+}
+# Variants of a head.
+SAME_HEAD = {
+    "untied": "masked_language_model",
+    "their_words": "masked_language_model",
+    "convolution": "token_classification",
+    "own_projections": "token_classification",
+}
 # Arguments that no family's published config says otherwise, none at its default.
 ARGUMENTS = {
     "vocabulary_size": 9,
@@ -111,6 +184,7 @@ class Row:
         missing: Names that transformers finds missing in what we write untied.
         arguments: More arguments of ours.
         preset_words: Number of words of its presets.
+        mask: Where the padding is in what heads read.
     """
 
     model: type
@@ -121,12 +195,14 @@ class Row:
     missing: frozenset = frozenset()
     arguments: dict = dataclasses.field(default_factory=dict)
     preset_words: int = 30522
+    mask: np.ndarray = dataclasses.field(default_factory=lambda: MASK)
 
-    def inputs(self, head):
+    def inputs(self, head, mask=None):
         """What our model and theirs read, with choices where the head has some."""
-        ids = PADDED_IDS
-        ours = {"token_ids": ids, "padding_mask": MASK}
-        theirs = {"input_ids": ids, "attention_mask": MASK}
+        mask = self.mask if mask is None else mask
+        ids = np.where(mask, IDS, 3)  # what RoBERTa's kin read of padding
+        ours = {"token_ids": ids, "padding_mask": mask}
+        theirs = {"input_ids": ids, "attention_mask": mask}
         if self.has_segments:
             ours["segment_ids"] = theirs["token_type_ids"] = SEGMENTS
         if head == "multiple_choice":  # rows read forward and backward
@@ -164,6 +240,71 @@ ROWS = [
         missing=frozenset({"lm_head.bias"}),
         arguments={"num_segments": 3, "epsilon": 0.1},
         preset_words=32005,
+    ),
+    Row(
+        applications.ALBERT,
+        "Albert",
+        ALBERT_CONFIG,
+        {**HEADS, **ALBERT_HEADS},
+        has_segments=True,
+        missing=frozenset({"predictions.bias"}),
+        arguments={
+            "num_segments": 3,
+            "epsilon": 0.1,
+            "table_dim": 3,
+            "num_layers": 4,
+            "num_groups": 2,
+            "group_size": 3,
+        },
+        preset_words=30000,
+    ),
+    Row(
+        applications.MegatronBERT,
+        "MegatronBert",
+        MEGATRON_CONFIG,
+        {**HEADS, **BERT_HEADS},
+        has_segments=True,
+        missing=frozenset({"cls.predictions.bias"}),
+        arguments={"num_segments": 3, "epsilon": 0.1, "classifier_dropout": None},
+        preset_words=29056,
+    ),
+    Row(
+        applications.DeBERTa,
+        "Deberta",
+        DEBERTA_CONFIG,
+        {k: v for k, v in HEADS.items() if k != "multiple_choice"},
+        has_segments=True,
+        missing=frozenset({"cls.predictions.bias"}),
+        arguments={
+            **DEBERTA_ARGUMENTS,
+            "num_buckets": None,
+            "norm_distances": False,
+            "share_projections": False,
+            "convolution_width": None,
+            "convolution_groups": 1,
+            "convolution_activation": "tanh",
+        },
+        preset_words=50265,
+        mask=PADDING_INSIDE,
+    ),
+    Row(
+        applications.DeBERTaV2,
+        "DebertaV2",
+        DEBERTA_CONFIG | DEBERTA_V2_CONFIG,
+        {**HEADS, **DEBERTA_V2_HEADS},
+        has_segments=True,
+        missing=frozenset({"cls.predictions.bias"}),
+        arguments={
+            **DEBERTA_ARGUMENTS,
+            "num_buckets": 4,
+            "norm_distances": True,
+            "share_projections": False,
+            "convolution_width": 3,
+            "convolution_groups": 2,
+            "convolution_activation": "gelu",
+        },
+        preset_words=128100,
+        mask=PADDING_INSIDE,
     ),
     Row(
         applications.DistilBERT,

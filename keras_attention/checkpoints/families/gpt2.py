@@ -17,6 +17,7 @@ from keras_attention.checkpoints.fields import ACTIVATIONS
 from keras_attention.checkpoints.fields import Field
 from keras_attention.checkpoints.rules import Rule
 from keras_attention.checkpoints.rules import SAME
+from keras_attention.checkpoints.rules import side_by_side
 from keras_attention.checkpoints.rules import TRANSPOSED
 
 BLOCK, OURS = "transformer.h.{i}.", "decoder/block_{i}/"
@@ -36,9 +37,35 @@ RULES = (
 )
 
 
+def rules(arguments):
+    """The table; the query of cross-attention is apart, key and value are not."""
+    width = arguments["hidden_dim"]
+    reading = OURS + "cross_attention"
+    kinds = ("weight", "kernel"), ("bias", "bias")
+    return (
+        *RULES,
+        *norm(BLOCK + "ln_cross_attn", f"{reading}_residual/norm"),
+        *(
+            Rule(
+                tuple(
+                    f"{BLOCK}crossattention.{part}.{theirs}"
+                    for part in ("q_attn", "c_attn")
+                ),
+                f"{reading}/query_key_value_{ours}",
+                side_by_side(sizes=(width, 2 * width)),
+            )
+            for theirs, ours in kinds
+        ),
+        *linear(BLOCK + "crossattention.c_proj", f"{reading}/output_", SAME),
+    )
+
+
 def harmless(arguments):
     """Masks that are buffers, and the other name of the tied table."""
     found = {"h.{i}.attn.bias": CAUSAL_MASK, "h.{i}.attn.masked_bias": UNUSED}
+    # Buffers of a layer that needs no mask.
+    found |= {"h.{i}.crossattention.bias": CAUSAL_MASK}
+    found |= {"h.{i}.crossattention.masked_bias": UNUSED}
     if arguments["tie_embeddings"]:
         found["lm_head.weight"] = Copy("wte.weight")
     return found
@@ -77,13 +104,16 @@ GPT2_FAMILY = Family(
             {True: False, False: True},
         ),
         Field("scale_attn_by_inverse_layer_idx", "scale_by_layer", False),
+        Field("add_cross_attention", "use_cross_attention", False),
         Field("tie_word_embeddings", "tie_embeddings", True),
         Field("eos_token_id", "end_id", 50256),
         Field("pad_token_id", "padding_id", None),
     ),
-    rules=RULES,
-    # The softmax is float32 here in any case; the summary is a head of its own.
+    rules=rules,
+    # The softmax is float32 here in any case, and each token reads its past alone; the
+    # summary is a head of its own.
     ignored=(
+        "is_decoder",
         "n_ctx",
         "reorder_and_upcast_attn",
         "summary_type",
