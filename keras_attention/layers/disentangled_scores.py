@@ -233,7 +233,8 @@ class DisentangledScores(BaseLayer):
         length, key_length = ops.shape(query)[1], ops.shape(key)[1]
         table = self.drop(self.table.whole())  # (R, D)
         # From the key that is farthest behind a query to the one farthest before it.
-        distances = ops.arange(length + key_length - 1) - (key_length - 1) + offset
+        distances = ops.arange(length + key_length - 1, dtype="int32")
+        distances = distances - (key_length - 1) + offset
         rows = self.table.rows(distances)
         scores = 0.0
         if "content_to_position" in self.terms:

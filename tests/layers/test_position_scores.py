@@ -1,6 +1,6 @@
 """Layers that give scores from positions and heads, as their papers write them.
 
-Both are written here as a user would, with the `call` that attention asks.
+Two of them are written here as a user would, with the `call` that attention asks.
 """
 
 import keras
@@ -10,7 +10,6 @@ from keras import ops
 
 from helpers import to_numpy
 from keras_attention import layers
-from keras_attention.layers.base import BaseLayer
 from keras_attention.ops import relative_shift
 from layers.layer_table import randomize
 
@@ -42,34 +41,6 @@ class TransformerXLScores(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable("test_position_scores")
-class DisentangledScores(BaseLayer):
-    """He et al. 2021, arXiv:2006.03654, Equation 4, with the projections of attention
-    and one table for all blocks: the relative distances up to 3."""
-
-    shared_arguments = ("table",)
-
-    def __init__(self, table, **kwargs):
-        super().__init__(**kwargs)
-        self.table = table
-
-    def build(self, query_shape, key_shape):
-        if not self.table.built:
-            self.table.build((None,))
-
-    def call(self, query, key, offset=0, attention=None):
-        rows = ops.arange(query.shape[1])[:, None] + offset
-        index = ops.clip(rows - ops.arange(key.shape[1]) + 3, 0, 5)  # (T, S)
-        table = self.table(ops.arange(6))[None]  # (1, 6, D)
-        keys, queries = attention.project_key(table), attention.project_query(table)
-        to_position = ops.einsum("btnh,irnh->bntr", query, keys)
-        from_position = ops.einsum("bsnh,irnh->bnrs", key, queries)
-        index = index[None, None]
-        scores = ops.take_along_axis(to_position, index, axis=3)
-        scores += ops.take_along_axis(from_position, index, axis=2)
-        return scores * (3 * query.shape[-1]) ** -0.5
-
-
-@keras.saving.register_keras_serializable("test_position_scores")
 class MinusDistance(keras.layers.Layer):
     """Scores a key by how near it is to the query, in place of the dot product."""
 
@@ -78,6 +49,12 @@ class MinusDistance(keras.layers.Layer):
     def call(self, query, key, offset=0):
         difference = ops.expand_dims(query, 2) - ops.expand_dims(key, 1)
         return -ops.transpose(ops.sum(ops.abs(difference), -1), (0, 3, 1, 2))
+
+
+def disentangled():
+    return layers.DisentangledScores(
+        layers.DistanceTable(D, 16, num_buckets=2, use_norm=True)
+    )
 
 
 def softmax(scores):
@@ -120,15 +97,16 @@ def test_relative_with_a_memory_is_dai_s(rng):
 
 
 def test_disentangled_is_he_s(rng):
-    table = keras.layers.Embedding(6, D)
+    table = layers.DistanceTable(D, max_distance=3)
+    scores = layers.DisentangledScores(table, share_projections=True)
     layer = layers.MultiHeadSelfAttention(
-        N, H, use_bias=False, position_scores=DisentangledScores(table), scale=12**-0.5
+        N, H, use_bias=False, position_scores=scores, scale=12**-0.5
     )
     x = rng.normal(size=(B, T, D))
     layer.build(x.shape)
     randomize(layer)
     q, k = heads_of(layer, x, x)
-    places = np.repeat(to_numpy(table.embeddings.value)[None], B, axis=0)
+    places = np.repeat(to_numpy(table.table.value)[None], B, axis=0)
     q_r, k_r = heads_of(layer, places, places)
     scores = np.zeros((B, N, T, T))
     for t in range(T):
@@ -154,7 +132,7 @@ def test_scores_can_stand_in_place_of_the_dot_product(rng):
 
 SCORES = {
     "relative with a shift": lambda: TransformerXLScores(),
-    "disentangled": lambda: DisentangledScores(keras.layers.Embedding(6, D)),
+    "disentangled": lambda: disentangled(),
     "in place": lambda: MinusDistance(),
     "alibi": lambda: layers.AlibiBias(N),
     "buckets": lambda: layers.RelativePositionBias(N, 8, 5),
@@ -183,13 +161,13 @@ def test_step_by_step_is_the_whole(name, rng):
 
 def test_one_table_serves_the_blocks_of_a_stack(tmp_path, rng):
     """It is one set of weights, also when it was saved and loaded."""
-    scores = DisentangledScores(keras.layers.Embedding(6, D))
+    scores = disentangled()
     attention = layers.MultiHeadSelfAttention(N, H, position_scores=scores)
     block = layers.TransformerEncoderBlock(N, 8, attention=attention)
     inputs = keras.Input((T, D))
     stack = layers.TransformerEncoder(block, 3)
     model = keras.Model(inputs, stack(inputs))
-    assert sum(w.name == "embeddings" for w in model.weights) == 1
+    assert sum(w.name == "table" for w in model.weights) == 1
     assert not scores.table.built
     randomize(model)
     path = tmp_path / "model.keras"
