@@ -70,6 +70,8 @@ class ALBERT(TextInputs, Application):
         class_names: Their names.
         padding_id: Token id of padding. Here it is `padding_mask` that counts; a
             checkpoint holds it for others.
+        initializer_range: Standard deviation of the first values of all kernels and
+            tables, drawn from a truncated normal distribution.
         seed: Integer, for reproducible dropout.
         name: Name of the model.
 
@@ -143,10 +145,14 @@ class ALBERT(TextInputs, Application):
         num_classes=None,
         class_names=None,
         padding_id=0,
+        initializer_range=0.02,
         seed=None,
         name=None,
     ):
         num_classes = self.check_head(head, num_classes, class_names)
+        initializer = keras.initializers.TruncatedNormal(
+            stddev=initializer_range, seed=seed
+        )
         embedding = TextEmbedding(
             vocabulary_size,
             hidden_dim,
@@ -155,6 +161,7 @@ class ALBERT(TextInputs, Application):
             table_dim,
             epsilon=epsilon,
             dropout=dropout,
+            initializer=initializer,
             seed=seed,
             name="embedding",
         )
@@ -166,6 +173,7 @@ class ALBERT(TextInputs, Application):
             dropout=dropout,
             attention_dropout=attention_dropout,
             epsilon=epsilon,
+            kernel_initializer=initializer,
             seed=seed,
         )
         encoder = TransformerEncoder(
@@ -191,6 +199,7 @@ class ALBERT(TextInputs, Application):
             second_task="sentence_order",
             num_classes=num_classes,
             dropout=classifier_dropout,
+            initializer=initializer,
             seed=seed,
         )
         super().__init__(inputs, attach_head(head, encoded), name=name)

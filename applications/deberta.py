@@ -69,10 +69,14 @@ class DebertaFigure(TextInputs, Application, abstract=True):
         num_classes=None,
         class_names=None,
         padding_id=0,
+        initializer_range=0.02,
         seed=None,
         name=None,
     ):
         num_classes = self.check_head(head, num_classes, class_names)
+        initializer = keras.initializers.TruncatedNormal(
+            stddev=initializer_range, seed=seed
+        )
         if classifier_dropout is None:
             classifier_dropout = dropout
         check_rate(classifier_dropout=classifier_dropout, pooler_dropout=pooler_dropout)
@@ -84,6 +88,7 @@ class DebertaFigure(TextInputs, Application, abstract=True):
             counted="places" if use_absolute_positions else None,
             epsilon=epsilon,
             dropout=dropout,
+            initializer=initializer,
             seed=seed,
             name="embedding",
         )
@@ -121,9 +126,11 @@ class DebertaFigure(TextInputs, Application, abstract=True):
                 position_scores=scores,
                 scale=disentangled_scale(key_dim, position_terms or ()),
                 dropout=attention_dropout,
+                kernel_initializer=initializer,
                 seed=seed,
                 name="self_attention",
             ),
+            kernel_initializer=initializer,
             seed=seed,
         )
         convolution = None
@@ -158,6 +165,7 @@ class DebertaFigure(TextInputs, Application, abstract=True):
             tie_embeddings=tie_embeddings,
             num_classes=num_classes,
             dropout=classifier_dropout,
+            initializer=initializer,
             seed=seed,
         )
         super().__init__(inputs, attach_head(head, encoded), name=name)
@@ -223,6 +231,8 @@ class DeBERTa(DebertaFigure):
         class_names: Their names.
         padding_id: Token id of padding. Here it is `padding_mask` that counts; a
             checkpoint holds it for others.
+        initializer_range: Standard deviation of the first values of all kernels and
+            tables, drawn from a truncated normal distribution.
         seed: Integer, for reproducible dropout.
         name: Name of the model.
 

@@ -64,6 +64,8 @@ class DistilBERT(TextInputs, Application):
         class_names: Their names.
         padding_id: Token id of padding. Here it is `padding_mask` that counts; a
             checkpoint holds it for others.
+        initializer_range: Standard deviation of the first values of all kernels and
+            tables, drawn from a truncated normal distribution.
         seed: Integer, for reproducible dropout.
         name: Name of the model.
 
@@ -121,10 +123,14 @@ class DistilBERT(TextInputs, Application):
         num_classes=None,
         class_names=None,
         padding_id=0,
+        initializer_range=0.02,
         seed=None,
         name=None,
     ):
         num_classes = self.check_head(head, num_classes, class_names)
+        initializer = keras.initializers.TruncatedNormal(
+            stddev=initializer_range, seed=seed
+        )
         check_rate(
             classifier_dropout=classifier_dropout,
             question_answering_dropout=question_answering_dropout,
@@ -135,6 +141,7 @@ class DistilBERT(TextInputs, Application):
             max_length,
             epsilon=EPSILON,
             dropout=dropout,
+            initializer=initializer,
             seed=seed,
             name="embedding",
         )
@@ -146,6 +153,7 @@ class DistilBERT(TextInputs, Application):
             dropout=dropout,
             attention_dropout=attention_dropout,
             epsilon=EPSILON,
+            kernel_initializer=initializer,
             seed=seed,
         )
         encoder = TransformerEncoder(block, num_layers, name="encoder")
@@ -167,6 +175,7 @@ class DistilBERT(TextInputs, Application):
             num_classes=num_classes,
             dropout=dropout if head == "token_classification" else classifier_dropout,
             answer_dropout=question_answering_dropout,
+            initializer=initializer,
             seed=seed,
         )
         super().__init__(inputs, attach_head(head, encoded), name=name)

@@ -5,6 +5,8 @@ Radford et al. 2019, "Language Models are Unsupervised Multitask Learners", Sect
 Letters: B sequences, T tokens, D width of a token, V vocabulary.
 """
 
+import math
+
 import keras
 
 from keras_attention.applications.application import Application
@@ -73,6 +75,9 @@ class GPT2(TextInputs, TextGenerator, Application):
         end_id: Token id that ends a text, or a list of them.
         padding_id: Token id of padding, if there is one. Here it is `padding_mask` that
             counts; a checkpoint holds it for others.
+        initializer_range: Standard deviation of the first values of all kernels and
+            tables, drawn from a truncated normal distribution; where a branch ends, it
+            is divided by the root of the number of branches.
         seed: Integer, for reproducible dropout.
         name: Name of the model.
 
@@ -156,10 +161,14 @@ class GPT2(TextInputs, TextGenerator, Application):
         class_names=None,
         end_id=50256,
         padding_id=None,
+        initializer_range=0.02,
         seed=None,
         name=None,
     ):
         num_classes = self.check_head(head, num_classes, class_names)
+        initializer = keras.initializers.TruncatedNormal(
+            stddev=initializer_range, seed=seed
+        )
         embedding = TextEmbedding(
             vocabulary_size,
             hidden_dim,
@@ -167,6 +176,7 @@ class GPT2(TextInputs, TextGenerator, Application):
             counted="tokens",
             use_norm=False,
             dropout=embedding_dropout,
+            initializer=initializer,
             seed=seed,
             name="embedding",
         )
@@ -178,6 +188,10 @@ class GPT2(TextInputs, TextGenerator, Application):
             dropout=dropout,
             attention_dropout=attention_dropout,
             epsilon=epsilon,
+            kernel_initializer=initializer,
+            output_initializer=keras.initializers.TruncatedNormal(
+                stddev=initializer_range / math.sqrt(2 * num_layers), seed=seed
+            ),
             seed=seed,
         )
         scale = 1.0 if unscaled_attention else (hidden_dim // num_heads) ** -0.5
@@ -210,6 +224,7 @@ class GPT2(TextInputs, TextGenerator, Application):
             tie_embeddings=tie_embeddings,
             num_classes=num_classes,
             use_bias=False,
+            initializer=initializer,
             seed=seed,
         )
         super().__init__(inputs, attach_head(head, encoded), name=name)

@@ -45,10 +45,14 @@ class RobertaFigure(TextInputs, Application, abstract=True):
         num_classes=None,
         class_names=None,
         padding_id=1,
+        initializer_range=0.02,
         seed=None,
         name=None,
     ):
         num_classes = self.check_head(head, num_classes, class_names)
+        initializer = keras.initializers.TruncatedNormal(
+            stddev=initializer_range, seed=seed
+        )
         if classifier_dropout is None:
             classifier_dropout = dropout
         check_rate(classifier_dropout=classifier_dropout)
@@ -62,6 +66,7 @@ class RobertaFigure(TextInputs, Application, abstract=True):
             padding_id=padding_id,
             epsilon=epsilon,
             dropout=dropout,
+            initializer=initializer,
             seed=seed,
             name="embedding",
         )
@@ -73,6 +78,7 @@ class RobertaFigure(TextInputs, Application, abstract=True):
             dropout=dropout,
             attention_dropout=attention_dropout,
             epsilon=epsilon,
+            kernel_initializer=initializer,
             seed=seed,
         )
         encoder = TransformerEncoder(block, num_layers, name="encoder")
@@ -92,6 +98,7 @@ class RobertaFigure(TextInputs, Application, abstract=True):
             tie_embeddings=tie_embeddings,
             num_classes=num_classes,
             dropout=classifier_dropout,
+            initializer=initializer,
             seed=seed,
         )
         super().__init__(inputs, attach_head(head, encoded), name=name)
@@ -144,6 +151,8 @@ class RoBERTa(RobertaFigure):
             regression, by default 1.
         class_names: Their names.
         padding_id: Token id of padding, which has no position that counts.
+        initializer_range: Standard deviation of the first values of all kernels and
+            tables, drawn from a truncated normal distribution.
         seed: Integer, for reproducible dropout.
         name: Name of the model.
 

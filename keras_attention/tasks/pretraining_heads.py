@@ -3,7 +3,6 @@
 Letters: B sequences, T tokens, V vocabulary.
 """
 
-from keras_attention.tasks.task_head import dense
 from keras_attention.tasks.task_head import POOLER
 from keras_attention.tasks.task_head import TaskHead
 from keras_attention.tasks.task_head import WORDS
@@ -36,7 +35,7 @@ class NextToken(TaskHead):
         if encoded.tie_embeddings:
             return table(encoded.tokens, reverse=True)
         words = table.input_dim
-        return dense(encoded.tokens, words, "next_token_head", use_bias=False)
+        return encoded.dense(encoded.tokens, words, "next_token_head", use_bias=False)
 
 
 class MaskedLanguageModel(TaskHead):
@@ -63,7 +62,7 @@ class NextSentence(TaskHead):
     layers = (*POOLER, "next_sentence_head")
 
     def attach(self, encoded):
-        return dense(encoded.pooled(), 2, "next_sentence_head")
+        return encoded.dense(encoded.pooled(), 2, "next_sentence_head")
 
 
 class SentenceOrder(TaskHead):
@@ -77,7 +76,7 @@ class SentenceOrder(TaskHead):
 
     def attach(self, encoded):
         x = encoded.dropped(encoded.pooled(), encoded.dropout, "classifier_dropout")
-        return dense(x, 2, "sentence_order_head")
+        return encoded.dense(x, 2, "sentence_order_head")
 
 
 class Pretraining(TaskHead):

@@ -5,7 +5,6 @@ Letters: B pairs of question and context, T tokens.
 
 import numpy as np
 
-from keras_attention.tasks.task_head import dense
 from keras_attention.tasks.task_head import TaskHead
 from keras_attention.tokenizers.vocabulary import shorten
 
@@ -24,7 +23,7 @@ class QuestionAnswering(TaskHead):
         x = encoded.tokens
         if encoded.answer_dropout:
             x = encoded.dropped(x, encoded.answer_dropout, "answer_dropout")
-        x = dense(x, 2, "question_answering_head")  # (B, T, 2)
+        x = encoded.dense(x, 2, "question_answering_head")  # (B, T, 2)
         return {"start": x[..., 0], "end": x[..., 1]}
 
     def read_labels(self, model, labels, examples):

@@ -6,10 +6,12 @@ Letters: B sequences, T tokens, D width of a token, V vocabulary, C classes.
 """
 
 import dataclasses
+import zlib
 
 import keras
 
 from keras_attention.checks import check_positive
+from keras_attention.layers.base import another
 from keras_attention.layers.channel_bias import ChannelBias
 from keras_attention.layers.last_token import LastToken
 from keras_attention.ops.activations import ACTIVATIONS
@@ -169,6 +171,7 @@ class EncodedText:
         dropout: Fraction dropped in front of the classes.
         answer_dropout: Fraction dropped in front of the places of answers.
         use_bias: Whether the classes have biases.
+        initializer: Initializer of the kernels of heads.
         seed: Integer, for reproducible dropout.
     """
 
@@ -188,6 +191,7 @@ class EncodedText:
     dropout: float = 0.0
     answer_dropout: float = 0.0
     use_bias: bool = True
+    initializer: object = "glorot_uniform"
     seed: int | None = None
 
     def pooled(self):
@@ -201,13 +205,13 @@ class EncodedText:
             return x
         if self.pooler_dropout:
             x = self.dropped(x, self.pooler_dropout, "pooler_dropout")
-        x = dense(x, self.tokens.shape[-1], "pooler")
+        x = self.dense(x, self.tokens.shape[-1], "pooler")
         return ACTIVATIONS[self.pooler](x)
 
     def words(self):
         """Logits of the word at each place, `(B, T, V)`."""
         table = self.embedding.token_embedding
-        x = dense(self.tokens, table.output_dim, "masked_language_model_dense")
+        x = self.dense(self.tokens, table.output_dim, "masked_language_model_dense")
         x = ACTIVATIONS[self.activation](x)
         x = keras.layers.LayerNormalization(
             epsilon=self.epsilon, name="masked_language_model_norm"
@@ -215,13 +219,20 @@ class EncodedText:
         if self.tie_embeddings:
             x = table(x, reverse=True)
         else:
-            x = dense(x, table.input_dim, "masked_language_model_head", use_bias=False)
+            x = self.dense(
+                x, table.input_dim, "masked_language_model_head", use_bias=False
+            )
         return ChannelBias(name="masked_language_model_bias")(x)
 
     def classes(self, x):
         """Logits `(..., C)` of `x` `(..., D)`."""
         x = self.dropped(x, self.dropout, "classifier_dropout")
-        return dense(x, self.num_classes, "classifier", use_bias=self.use_bias)
+        return self.dense(x, self.num_classes, "classifier", use_bias=self.use_bias)
+
+    def dense(self, x, units, name, **options):
+        """Projects `x` by a layer of the head, with first values of its own."""
+        initializer = another(self.initializer, zlib.crc32(name.encode()) % 1000)
+        return dense(x, units, name, kernel_initializer=initializer, **options)
 
     def dropped(self, x, rate, name):
         """`x` with a fraction dropped in training."""

@@ -166,6 +166,7 @@ ARGUMENTS = {
     "num_classes": 3,
     "class_names": ["x", "y", "z"],
     "padding_id": 5,
+    "initializer_range": 0.3,
     "seed": 2,
     "name": "mine",
 }

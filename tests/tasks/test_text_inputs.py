@@ -31,6 +31,7 @@ def make_bert(**arguments):
             "tokenizer": word_piece_tokenizer(WORDS),
             "vocabulary_size": len(WORDS),
             "head": "classification",
+            "initializer_range": 0.2,
             **SIZES,
             **arguments,
         }

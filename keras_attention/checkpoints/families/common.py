@@ -79,6 +79,8 @@ def fused_query_key_value(published, ours, transform=SAME):
     return linear(published, f"{ours}/query_key_value_", transform)
 
 
+# How a model of texts began, which says how it goes on where something is new.
+INITIALIZER_RANGE = Field("initializer_range", "initializer_range", 0.02)
 # A classifier's labels, which `problem_type` says how to read.
 PROBLEMS = {
     "single_label_classification": "classification",
@@ -191,4 +193,5 @@ def encoder_fields(*, epsilon=1e-12, padding_id=0, vocabulary_size=30522):
         Field("classifier_dropout", "classifier_dropout", None),
         Field("tie_word_embeddings", "tie_embeddings", True),
         Field("pad_token_id", "padding_id", padding_id),
+        INITIALIZER_RANGE,
     )

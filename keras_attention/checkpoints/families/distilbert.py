@@ -3,6 +3,7 @@
 from keras_attention.checkpoints.copies import Copy
 from keras_attention.checkpoints.copies import POSITION_IDS
 from keras_attention.checkpoints.families.common import encoder_architectures
+from keras_attention.checkpoints.families.common import INITIALIZER_RANGE
 from keras_attention.checkpoints.families.common import linear
 from keras_attention.checkpoints.families.common import norm
 from keras_attention.checkpoints.families.common import query_key_value
@@ -70,6 +71,7 @@ DISTILBERT_FAMILY = Family(
         Field("qa_dropout", "question_answering_dropout", 0.1),
         Field("tie_word_embeddings", "tie_embeddings", True),
         Field("pad_token_id", "padding_id", 0),
+        INITIALIZER_RANGE,
     ),
     rules=rules,
     fixed={"sinusoidal_pos_embds": False},

@@ -7,6 +7,7 @@ from keras_attention.checkpoints.copies import CAUSAL_MASK
 from keras_attention.checkpoints.copies import Copy
 from keras_attention.checkpoints.copies import UNUSED
 from keras_attention.checkpoints.families.common import fused_query_key_value
+from keras_attention.checkpoints.families.common import INITIALIZER_RANGE
 from keras_attention.checkpoints.families.common import linear
 from keras_attention.checkpoints.families.common import norm
 from keras_attention.checkpoints.families.common import read_head
@@ -108,6 +109,7 @@ GPT2_FAMILY = Family(
         Field("tie_word_embeddings", "tie_embeddings", True),
         Field("eos_token_id", "end_id", 50256),
         Field("pad_token_id", "padding_id", None),
+        INITIALIZER_RANGE,
     ),
     rules=rules,
     # The softmax is float32 here in any case, and each token reads its past alone; the
