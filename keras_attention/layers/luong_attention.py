@@ -56,6 +56,9 @@ class LuongAttention(SingleHeadAttention):
         projected_key: From `project_keys`, in place of `key`.
         value_mask: `(B, S)`, boolean, True for a value that is no padding; filled in
             by Keras when an earlier layer computed it.
+        key_mask: Likewise for a key.
+        query_mask: `(B, T)`, likewise for a query. It is not read, but goes on with the
+            output.
         return_attention_scores: Also return the weights.
 
     Returns:
@@ -145,16 +148,16 @@ class LuongAttention(SingleHeadAttention):
         """
         hidden = ops.tanh(ops.matmul(query, self.position_kernel))
         hidden = ops.matmul(hidden, self.position_output)[:, :, 0]
-        return num_keys * ops.sigmoid(ops.cast(hidden, "float32"))
+        return num_keys * ops.sigmoid(ops.cast(hidden, self.wide_dtype))
 
     def distances(self, query, num_keys, length, positions):
         """How far each key is from p_t: `(B, T, S)`, in float32."""
-        keys = ops.arange(length, dtype="float32")
+        keys = ops.arange(length, dtype=self.wide_dtype)
         if self.alignment == "predictive":
             return keys + 1 - self.predict_positions(query, num_keys)[:, :, None]
         if positions is None:
             positions = ops.arange(ops.shape(query)[1], dtype="int32")[None]  # (1, T)
-        return keys - ops.cast(positions, "float32")[:, :, None]
+        return keys - ops.cast(positions, self.wide_dtype)[:, :, None]
 
     def call(
         self,
@@ -165,18 +168,20 @@ class LuongAttention(SingleHeadAttention):
         positions=None,
         projected_key=None,
         value_mask=None,
+        key_mask=None,
+        query_mask=None,
         return_attention_scores=False,
         training=None,
     ):
         if projected_key is None:
             projected_key = self.project_keys(value if key is None else key)
-        options, masks = {}, [mask, value_mask]
+        options, masks = {}, [mask, value_mask, key_mask]
         if self.alignment != "global":
             length = ops.shape(value)[1]
-            num_keys = ops.cast(length, "float32")
-            readable = combine_masks(mask, value_mask)
+            num_keys = ops.cast(length, self.wide_dtype)
+            readable = combine_masks(mask, value_mask, key_mask)
             if readable is not None and self.alignment == "predictive":
-                readable = ops.cast(readable, "float32")
+                readable = ops.cast(readable, self.wide_dtype)
                 readable = ops.reshape(readable, (-1, length))
                 num_keys = ops.sum(readable, axis=1, keepdims=True)  # (B, 1)
             distances = self.distances(query, num_keys, length, positions)
@@ -200,6 +205,7 @@ class LuongAttention(SingleHeadAttention):
             value,
             scale=1.0,
             masks=masks,
+            query_mask=query_mask,
             return_attention_scores=return_attention_scores,
             training=training,
             **options,
@@ -214,6 +220,8 @@ class LuongAttention(SingleHeadAttention):
         positions=None,
         projected_key=None,
         value_mask=None,
+        key_mask=None,
+        query_mask=None,
         return_attention_scores=False,
         training=None,
     ):

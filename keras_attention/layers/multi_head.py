@@ -19,6 +19,7 @@ from keras_attention.checks import check_choice
 from keras_attention.checks import check_positive
 from keras_attention.layers.attention_layer import AttentionLayer
 from keras_attention.layers.base import another
+from keras_attention.layers.base import check_sequence
 from keras_attention.layers.position_scores import build_for_heads
 from keras_attention.layers.position_scores import scores_of_positions
 from keras_attention.ops import window_mask
@@ -287,6 +288,10 @@ class MultiHead(AttentionLayer):
     ):
         """Projects to heads, attends with each, and joins their outputs."""
         inputs, kind = query, "self" if query is value else "cross"
+        if kind == "self":
+            check_sequence(self.name, inputs=inputs)
+        else:
+            check_sequence(self.name, query=query, key=key, value=value)
         query, key, value = self._project((query, key, value))
         query_positions = positions
         if self.rotary_embedding is not None and not (

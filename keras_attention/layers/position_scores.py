@@ -85,6 +85,7 @@ def build_for_heads(layer, query_shape, key_shape):
             f"{tuple(_parameters(layer))}. Write `call(self, query, key, offset=0)`."
         )
     if getattr(layer, "built", True):
+        layer._is_shared = True
         return
     if type(layer).build is keras.layers.Layer.build:  # it has no weights to make
         layer.built = True

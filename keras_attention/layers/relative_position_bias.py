@@ -222,6 +222,7 @@ class AlibiBias(BaseLayer):
             1,
             query_length + key_length - 1,
             offset=query_length - 1 + offset,
+            dtype=self.wide_dtype,
         )  # (1, N, 1, T + S - 1)
         return RelativeBias(ops.transpose(bias[0], (0, 2, 1)), is_learned=False)
 

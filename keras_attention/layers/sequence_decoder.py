@@ -271,7 +271,7 @@ class AttentionSequenceDecoder(SequenceDecoder):
         logits = keras.KerasTensor((*shape, self.vocabulary_size), self.compute_dtype)
         if return_attention_scores:
             length = encoder_outputs.shape[1]
-            return logits, keras.KerasTensor((*shape, length), "float32")
+            return logits, keras.KerasTensor((*shape, length), self.wide_dtype)
         return logits
 
 

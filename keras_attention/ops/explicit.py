@@ -7,11 +7,16 @@ Letters: B batch, T query length, S key length, N query heads, K key and value h
 H width of a query and a key in one head, Hv width of a value in one head.
 """
 
+import math
+
 import keras
 from keras import ops
 
-from keras_attention.ops.dropout import draw_seed
 from keras_attention.ops.dropout import keep_factors
+from keras_attention.ops.masks import combine_masks
+from keras_attention.ops.masks import mask_of_sides
+from keras_attention.ops.relative import RelativeBias
+from keras_attention.ops.relative import whole_bias
 
 # Below every score and far from the end of float32, so that no inf - inf arises.
 MASKED = -1e30
@@ -50,7 +55,8 @@ def _scores_of_one(query, key):
     """
     num_heads, num_groups = query.shape[2], key.shape[2]
     batch_size, length = ops.shape(key)[:2]
-    query = ops.reshape(query, (batch_size, num_groups, -1, query.shape[3]))
+    shape = (batch_size, num_groups, num_heads // num_groups, query.shape[3])
+    query = ops.reshape(query, shape)
     query = ops.transpose(query, (0, 1, 3, 2))  # (B, K, H, N / K)
     key = ops.transpose(key, (0, 2, 1, 3))  # (B, K, S, H)
     scores = ops.transpose(ops.matmul(key, query), (0, 1, 3, 2))  # (B, K, N / K, S)
@@ -149,7 +155,7 @@ def explicit_attention(
         softcap: Bound of the scores, or `None`.
         sinks: `(N,)`, or `None`.
         dropout: Fraction of weights dropped.
-        seed: Seed of the dropout.
+        seed: int32 scalar tensor, from `draw_seed`.
         score: Function of query and key, or `None` for the dot product.
         change_weights: Function of the weights, or `None`.
 
@@ -167,6 +173,7 @@ def explicit_attention(
         scores = softcap * ops.tanh(scores / softcap)
     if bias is not None:
         scores = scores + ops.cast(bias, scores.dtype)
+        mask = combine_masks(mask, (bias > -math.inf)[(None,) * (4 - len(bias.shape))])
     weights = attention_weights(scores, mask, sinks)
     weights = ops.cast(weights, value.dtype)  # (B, N, T, S)
     if change_weights is not None:
@@ -184,7 +191,40 @@ def _factors(weights, dropout, seed):
     count = rows[0] * rows[1] * rows[2]
     rows = ops.reshape(ops.arange(count, dtype="int32"), (*rows, 1))
     columns = ops.arange(columns, dtype="int32")
-    return keep_factors(draw_seed(seed), dropout, rows, columns, weights.dtype)
+    return keep_factors(seed, dropout, rows, columns, weights.dtype)
+
+
+def plain_attention(inputs, options):
+    """Computes what kernels and tiles are given, so that any backend differentiates it.
+
+    Args:
+        inputs: Dict with `query`, `key` and `value`, and `mask`, `bias`, `table` of a
+            relative bias, `sinks` and `seed` if there are some.
+        options: With the attributes `sides`, how far a query reads to the left and to
+            the right, `None` for all, `scale`, `softcap` and `dropout`.
+
+    Returns:
+        `(B, T, N, Hv)`.
+    """
+    query, key = inputs["query"], inputs["key"]
+    bias = inputs.get("bias")
+    if "table" in inputs:
+        bias = whole_bias(RelativeBias(inputs["table"], bias), query, key)
+    lengths = ops.shape(query)[1], ops.shape(key)[1]
+    output, _ = explicit_attention(
+        query,
+        key,
+        inputs["value"],
+        mask=combine_masks(inputs.get("mask"), mask_of_sides(*lengths, options.sides)),
+        bias=bias,
+        scale=options.scale,
+        softcap=options.softcap,
+        sinks=inputs.get("sinks"),
+        dropout=options.dropout,
+        seed=inputs.get("seed"),
+        score=None,
+    )
+    return ops.cast(output, inputs["value"].dtype)
 
 
 def _matmul_in_groups(left, right):

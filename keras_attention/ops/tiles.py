@@ -127,7 +127,8 @@ class Tiles:
             scores, slope = options.softcap * bounded, 1.0 - ops.square(bounded)
         if self.bias is not None:
             part = ops.slice(self.bias, *self._part(self.bias, i, j))
-            scores = scores + ops.cast(part, self.dtype)
+            # Minus infinity hides a key, as a mask does.
+            scores = scores + ops.maximum(ops.cast(part, self.dtype), MASKED)
         if self.table is not None:
             part = ops.slice(self.table, *self._part_of_table(i, j))
             lengths = self.size[0], self.span * self.size[1]
