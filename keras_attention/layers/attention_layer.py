@@ -73,7 +73,7 @@ class SingleHeadAttention(AttentionLayer):
         **options,
     ):
         """Attends with one head, which the tensors `(B, length, width)` lack."""
-        check_sequence(self.name, query=query, key=key, value=value)
+        check_sequence(self.name, query=query, value=value, key=key)
         result = self.attend(
             query[:, :, None],
             key[:, :, None],

@@ -331,6 +331,33 @@ def check_sequence(layer_name, **tensors):
         )
 
 
+def check_tokens(layer_name, **token_ids):
+    """Refuses sequences without a token, which have no last state.
+
+    Args:
+        layer_name: Name for the message.
+        **token_ids: `(B, T)` by the name of the argument.
+
+    Raises:
+        ValueError: T is 0.
+
+    Example:
+
+    >>> check_tokens("encoder", token_ids=keras.ops.ones((2, 0)))
+    Traceback (most recent call last):
+        ...
+    ValueError: `token_ids` must have one token at least. Received:...
+    """
+    for name, tokens in token_ids.items():
+        shape = tuple(tokens.shape)
+        if len(shape) > 1 and shape[1] == 0:
+            raise ValueError(
+                f"`{name}` must have one token at least. Received: {name}.shape="
+                f"{shape} in layer {layer_name!r}. Leave out texts that are empty, or "
+                "pad them to a token."
+            )
+
+
 def key_dim_of(hidden_dim, num_heads, key_dim, layer_name):
     """Divides the width of a token among the heads, unless told the width of a head.
 

@@ -190,7 +190,7 @@ class LSTMN(BaseLayer):
         loop = tuple(state), outputs, weights
         if isinstance(count, int) and count == 1:
             state, outputs, weights = body(0, loop)
-        else:
+        elif not (isinstance(count, int) and count == 0):
             state, outputs, weights = repeat(0, count, body, loop)
         return outputs, state, weights
 

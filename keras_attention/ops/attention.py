@@ -332,6 +332,7 @@ class Attend(keras.layers.Layer):
 
     def __init__(self, *, name=None, trainable=True, dtype=None, **options):
         super().__init__(name=name, trainable=trainable, dtype=dtype, autocast=False)
+        self.supports_masking = True
         self.options = options
 
     def attend(self, query, key, value, mask, bias, sinks, offset):
@@ -358,6 +359,9 @@ class Attend(keras.layers.Layer):
             bias = RelativeBias(table, bias)
         tensors = {"mask": mask, "bias": bias, "sinks": sinks, "offset": offset}
         return attend(query, key, value, **tensors, **self.options)
+
+    def compute_mask(self, query, previous_mask):
+        return None
 
     def get_config(self):
         options = keras.saving.serialize_keras_object(self.options)

@@ -6,6 +6,9 @@ three axes, `(B or 1, T or 1, S)`, so masks combine with `&`, `|` and `~`:
     causal_mask(T) & padding_mask(tokens != 0)          a decoder's self-attention
     causal_mask(T) | prefix_mask(prefix_lengths, T)     a prefix language model
 
+In a functional model, that knows no length yet, a Keras tensor stands for its length:
+`causal_mask(tokens) & padding_mask(tokens != 0)`.
+
 Letters: B batch, T query length, S key length.
 """
 

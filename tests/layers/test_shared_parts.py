@@ -1,4 +1,4 @@
-"""A part of two layers stays one: in files, in copies, and in what PyTorch sees of it."""
+"""A part of two layers stays one: in files, in copies, and in what PyTorch sees."""
 
 import copy
 import pickle
