@@ -8,6 +8,7 @@ E width of a word, H width of the LSTM, V vocabulary.
 import keras
 from keras import ops
 
+from keras_attention.backend.dtypes import at_least_float32
 from keras_attention.checks import check_positive
 from keras_attention.layers.additive_attention import AdditiveAttention
 from keras_attention.layers.caption_decoder import CaptionDecoder
@@ -36,7 +37,7 @@ def doubly_stochastic_penalty(weights, mask):
     0.125
     """
     weights = ops.convert_to_tensor(weights)
-    weights = ops.cast(weights, keras.backend.result_type(weights.dtype, "float32"))
+    weights = ops.cast(weights, at_least_float32(weights.dtype))
     weights = weights * ops.cast(mask, weights.dtype)[:, :, None]
     return ops.sum((1.0 - ops.sum(weights, axis=1)) ** 2, axis=1)
 

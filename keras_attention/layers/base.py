@@ -5,6 +5,7 @@ import inspect
 import keras
 from keras import ops
 
+from keras_attention.backend.dtypes import at_least_float32
 from keras_attention.layers.shared_parts import deserialize_parts
 from keras_attention.layers.shared_parts import serialize_parts
 from keras_attention.ops import project
@@ -29,7 +30,7 @@ class BaseLayer(keras.layers.Layer):
     @property
     def wide_dtype(self):
         """The dtype of positions and weights: float32 at least."""
-        return keras.backend.result_type(self.compute_dtype, "float32")
+        return at_least_float32(self.compute_dtype)
 
     def project(self, x, kernel, bias=None, columns=None):
         """Multiplies by a kernel and adds a bias, in the dtype of the layer.

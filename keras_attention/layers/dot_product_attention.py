@@ -1,8 +1,8 @@
 """Dot-product attention with one head (Luong et al. 2015)."""
 
 import keras
-from keras import ops
 
+from keras_attention.backend.dtypes import matmul
 from keras_attention.checks import check_choice
 from keras_attention.layers.attention_layer import SingleHeadAttention
 
@@ -87,7 +87,7 @@ class DotProductAttention(SingleHeadAttention):
         training=None,
     ):
         if self.kernel is not None:
-            query = ops.matmul(query, self.kernel)
+            query = matmul(query, self.kernel)
         return self.read(
             query,
             value if key is None else key,

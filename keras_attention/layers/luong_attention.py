@@ -6,6 +6,7 @@ Letters: B batch, T queries, S keys, U width of the scoring network.
 import keras
 from keras import ops
 
+from keras_attention.backend.dtypes import matmul
 from keras_attention.checks import check_choice
 from keras_attention.checks import check_positive
 from keras_attention.layers.attention_layer import SingleHeadAttention
@@ -134,7 +135,7 @@ class LuongAttention(SingleHeadAttention):
         Returns:
             `(B, S, U)` with `"concat"`, else the keys.
         """
-        return ops.matmul(key, self.kernel) if self.score == "concat" else key
+        return matmul(key, self.kernel) if self.score == "concat" else key
 
     def predict_positions(self, query, num_keys):
         """Where local-p reads (Equation 9).
@@ -146,8 +147,8 @@ class LuongAttention(SingleHeadAttention):
         Returns:
             `(B, T)` in float32, from 0 to L.
         """
-        hidden = ops.tanh(ops.matmul(query, self.position_kernel))
-        hidden = ops.matmul(hidden, self.position_output)[:, :, 0]
+        hidden = ops.tanh(matmul(query, self.position_kernel))
+        hidden = matmul(hidden, self.position_output)[:, :, 0]
         return num_keys * ops.sigmoid(ops.cast(hidden, self.wide_dtype))
 
     def distances(self, query, num_keys, length, positions):
@@ -193,12 +194,12 @@ class LuongAttention(SingleHeadAttention):
                 weights * ops.cast(closeness, weights.dtype)[:, None]
             )
         if self.score == "concat":
-            query = ops.matmul(query, self.query_kernel)
+            query = matmul(query, self.query_kernel)
             options["score"] = lambda query, key: additive_scores(
                 query, key, self.score_kernel[:, 0]
             )
         elif self.score == "general":
-            query = ops.matmul(query, self.kernel)
+            query = matmul(query, self.kernel)
         return self.read(
             query,
             projected_key,

@@ -12,6 +12,8 @@ import math
 import keras
 from keras import ops
 
+from keras_attention.backend.dtypes import at_least_float32
+from keras_attention.backend.dtypes import larger
 from keras_attention.backend.projection import join_heads
 from keras_attention.backend.projection import split_columns
 from keras_attention.backend.projection import split_heads
@@ -221,9 +223,9 @@ class MultiHead(AttentionLayer):
         """Cuts projected queries into heads, `(B, T, N, H)`, normalized and turned."""
         query = split_heads(query, self.num_heads)
         if self.query_key_norm == "cosine":
-            temperature = ops.exp(
-                ops.minimum(self.log_scale, math.log(MAX_COSINE_SCALE))
-            )  # (N, 1)
+            highest = math.log(MAX_COSINE_SCALE)
+            log_scale = ops.convert_to_tensor(self.log_scale)  # (N, 1)
+            temperature = ops.exp(ops.where(log_scale < highest, log_scale, highest))
             query = _unit(query) * ops.cast(temperature, query.dtype)
         elif self.query_key_norm is not None:
             query = self.query_norm(query)
@@ -386,6 +388,6 @@ def _runs(group, inputs):
 
 def _unit(x):
     """Vectors of length 1; of zeros it leaves zeros, with a finite gradient."""
-    wide = ops.cast(x, keras.backend.result_type(x.dtype, "float32"))
+    wide = ops.cast(x, at_least_float32(x.dtype))
     square = ops.sum(ops.square(wide), axis=-1, keepdims=True)
-    return ops.cast(wide * ops.rsqrt(ops.maximum(square, 1e-24)), x.dtype)
+    return ops.cast(wide * ops.rsqrt(larger(square, 1e-24)), x.dtype)

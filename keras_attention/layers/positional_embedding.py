@@ -4,6 +4,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_attention.backend.dtypes import at_least_float32
 from keras_attention.checks import check_choice
 from keras_attention.checks import check_positive
 from keras_attention.layers.base import BaseLayer
@@ -192,7 +193,7 @@ def _stretch(table, length):
     those of pixels, and the ends repeat.
     """
     last = table.shape[0] - 1
-    dtype = keras.backend.result_type(table.dtype, "float32")
+    dtype = at_least_float32(table.dtype)
     ratio = ops.cast(table.shape[0] / length, dtype)
     places = (ops.arange(length, dtype=dtype) + 0.5) * ratio - 0.5
     places = ops.clip(places, 0, last)  # (T,)

@@ -21,6 +21,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_attention.backend.dtypes import joined_dtype
 from keras_attention.ops import chunked
 from keras_attention.ops import explicit
 from keras_attention.ops import fused
@@ -163,7 +164,7 @@ def attend(
         )
         return layer.attend(query, key, value, mask, bias, sinks, offset)
     query, key, value = (ops.convert_to_tensor(x) for x in (query, key, value))
-    dtype = keras.backend.result_type(query.dtype, key.dtype, value.dtype, float)
+    dtype = joined_dtype(query.dtype, key.dtype, value.dtype)
     query, key, value = (ops.cast(x, dtype) for x in (query, key, value))
     check_shapes(query, key, value)
     if not 0 <= dropout < 1:

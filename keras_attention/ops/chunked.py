@@ -18,6 +18,8 @@ import collections
 import keras
 from keras import ops
 
+from keras_attention.backend.dtypes import at_least_float32
+from keras_attention.backend.dtypes import larger
 from keras_attention.backend.loops import add_at
 from keras_attention.backend.loops import add_slice
 from keras_attention.backend.loops import compiled
@@ -173,7 +175,7 @@ def chunked_attention(
     width, is_learned = 1, False
     if isinstance(bias, RelativeBias):
         width, is_learned = bias.width, bias.is_learned
-        dtype = keras.backend.result_type(bias.table.dtype, "float32")
+        dtype = at_least_float32(bias.table.dtype)
         inputs["table"], bias = ops.cast(bias.table, dtype), bias.rest
     if bias is not None:
         inputs["bias"] = bias[(None,) * (4 - len(bias.shape))]  # four axes
@@ -290,7 +292,7 @@ def _forward(inputs, options):
         def add_tile(j, sums, is_inside):
             before, total, output = sums
             scores, _ = tiles.scores(i, j, queries, is_inside)
-            highest = ops.maximum(before, ops.max(scores, axis=-1, keepdims=True))
+            highest = larger(before, ops.max(scores, axis=-1, keepdims=True))
             weights = ops.exp(scores - highest)  # (B, N, T', S'), all by one factor
             shrink = ops.exp(before - highest)
             total = total * shrink + ops.sum(weights, axis=-1, keepdims=True)

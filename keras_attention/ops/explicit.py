@@ -9,9 +9,10 @@ H width of a query and a key in one head, Hv width of a value in one head.
 
 import math
 
-import keras
 from keras import ops
 
+from keras_attention.backend.dtypes import at_least_float32
+from keras_attention.backend.dtypes import matmul
 from keras_attention.ops.dropout import keep_factors
 from keras_attention.ops.masks import combine_masks
 from keras_attention.ops.masks import mask_of_sides
@@ -59,7 +60,7 @@ def _scores_of_one(query, key):
     query = ops.reshape(query, shape)
     query = ops.transpose(query, (0, 1, 3, 2))  # (B, K, H, N / K)
     key = ops.transpose(key, (0, 2, 1, 3))  # (B, K, S, H)
-    scores = ops.transpose(ops.matmul(key, query), (0, 1, 3, 2))  # (B, K, N / K, S)
+    scores = ops.transpose(matmul(key, query), (0, 1, 3, 2))  # (B, K, N / K, S)
     return ops.reshape(scores, (batch_size, num_heads, 1, length))
 
 
@@ -86,7 +87,7 @@ def additive_scores(query, key, kernel):
     query = ops.transpose(ops.convert_to_tensor(query), (0, 2, 1, 3))  # (B, N, T, U)
     key = ops.transpose(ops.convert_to_tensor(key), (0, 2, 1, 3))  # (B, N, S, U)
     hidden = ops.tanh(query[:, :, :, None] + key[:, :, None])  # (B, N, T, S, U)
-    return ops.matmul(hidden, ops.convert_to_tensor(kernel))  # (B, N, T, S)
+    return matmul(hidden, ops.convert_to_tensor(kernel))  # (B, N, T, S)
 
 
 def attention_weights(scores, mask=None, sinks=None):
@@ -110,7 +111,7 @@ def attention_weights(scores, mask=None, sinks=None):
     [[[[0.5, 0.5, 0.0]]]]
     """
     scores = ops.convert_to_tensor(scores)
-    scores = ops.cast(scores, keras.backend.result_type(scores.dtype, "float32"))
+    scores = ops.cast(scores, at_least_float32(scores.dtype))
     if mask is not None:
         mask = ops.convert_to_tensor(mask)
         scores = ops.where(mask, scores, MASKED)
@@ -162,7 +163,7 @@ def explicit_attention(
     Returns:
         `(B, T, N, Hv)` and the weights before dropout, `(B, N, T, S)`.
     """
-    dtype = keras.backend.result_type(query.dtype, "float32")
+    dtype = at_least_float32(query.dtype)
     if score is None:
         # In half precision a large score would be rounded by more than a weight bears.
         query, key = ops.cast(query, dtype) * scale, ops.cast(key, dtype)
@@ -241,10 +242,10 @@ def _matmul_in_groups(left, right):
     """
     num_heads, num_groups = left.shape[1], right.shape[1]
     if num_heads == num_groups:
-        return ops.matmul(left, right)
+        return matmul(left, right)
     batch_size, _, rows, inner = ops.shape(left)
     group_rows = num_heads // num_groups * rows
     left = ops.reshape(left, (batch_size, num_groups, group_rows, inner))
-    product = ops.matmul(left, right)  # (B, K, N / K * T, Y)
+    product = matmul(left, right)  # (B, K, N / K * T, Y)
     columns = ops.shape(right)[-1]
     return ops.reshape(product, (batch_size, num_heads, rows, columns))

@@ -342,9 +342,8 @@ def _positions(length):
         )
     if len(getattr(length, "shape", ())) < 2:
         return ops.arange(length, dtype="int32")[None]
-    if length.shape[1] is not None:
-        return ops.arange(length.shape[1], dtype="int32")[None]
     if not isinstance(length, keras.KerasTensor):
         return ops.arange(ops.shape(length)[1], dtype="int32")[None]
+    # A Keras tensor again, which others can be combined with.
     first = length[(slice(1), slice(None), *(0,) * (len(length.shape) - 2))]
     return ops.subtract(ops.cumsum(ops.ones_like(first, "int32"), axis=1), 1)

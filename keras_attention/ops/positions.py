@@ -19,6 +19,7 @@ from keras import ops
 
 from keras_attention.backend.constants import compiled_by_torch
 from keras_attention.backend.constants import constant
+from keras_attention.backend.dtypes import at_least_float32
 
 
 def sinusoidal_positions(
@@ -132,7 +133,7 @@ def apply_rotary(x, cosines, sines, *, layout="half"):
         )
     cosines, sines = (ops.expand_dims(a, -2) for a in (cosines, sines))  # for N heads
     turned, rest = x[..., : 2 * half], x[..., 2 * half :]
-    turned = ops.cast(turned, keras.backend.result_type(x.dtype, "float32"))
+    turned = ops.cast(turned, at_least_float32(x.dtype))
     if layout == "half":
         first, second = turned[..., :half], turned[..., half:]
     else:

@@ -119,6 +119,20 @@ def test_a_bias_is_added_in_float32(name, policy):
     np.testing.assert_allclose(found, np.broadcast_to(expected, found.shape), rtol=1e-2)
 
 
+# Without Keras's norms and cells: on JAX and PyTorch they round to float32.
+ALL_OURS = [
+    row
+    for row in ROWS
+    if row.name.startswith(
+        (
+            *("AdditiveAttention", "AlibiBias", "AttentionPooling", "DotProduct"),
+            *("FeedForward", "LSTMN", "LowRankAdapter", "LuongAttention", "MultiHead"),
+            *("PatchEmbedding", "Positional", "Relative", "Rotary", "ScaledDot"),
+        )
+    )
+]
+
+
 @pytest.fixture
 def in_float64():
     keras.config.set_dtype_policy("float64")
@@ -132,7 +146,7 @@ def in_float64():
 
 
 @pytest.mark.usefixtures("in_float64")
-@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
+@pytest.mark.parametrize("row", ALL_OURS, ids=lambda row: row.name)
 def test_float64_is_rounded_nowhere(row):
     """A step of 1e-9 has the slope of one of 1e-5; of float32 it would be lost."""
     layer, arrays = row.make(), row.arrays()
