@@ -80,6 +80,42 @@ def input_gradients(function, *arrays):
     return [to_numpy(tensor.grad) for tensor in tensors]
 
 
+def penalty_gradients(function, *arrays):
+    """The gradients of a number and of the squares of its gradients, by each array."""
+    indices = range(len(arrays))
+    if BACKEND == "jax":
+        import jax
+
+        def penalized(*tensors):
+            value, gradients = jax.value_and_grad(function, indices)(*tensors)
+            return value + sum(keras.ops.sum(x**2) for x in gradients)
+
+        tensors = [keras.ops.convert_to_tensor(array) for array in arrays]
+        return to_numpy(list(jax.grad(penalized, indices)(*tensors)))
+    if BACKEND == "tensorflow":
+        import tensorflow as tf
+
+        tensors = [tf.convert_to_tensor(array) for array in arrays]
+        with tf.GradientTape() as outer:
+            outer.watch(tensors)
+            with tf.GradientTape() as inner:
+                inner.watch(tensors)
+                value = function(*tensors)
+            gradients = inner.gradient(value, tensors)
+            total = value + sum(keras.ops.sum(x**2) for x in gradients)
+        return to_numpy(outer.gradient(total, tensors))
+    import torch
+
+    tensors = [
+        keras.ops.convert_to_tensor(array).detach().clone().requires_grad_()
+        for array in arrays
+    ]
+    value = function(*tensors)
+    gradients = torch.autograd.grad(value, tensors, create_graph=True)
+    total = value + sum(keras.ops.sum(x**2) for x in gradients)
+    return to_numpy(list(torch.autograd.grad(total, tensors)))
+
+
 def weight_gradients(function, weights):
     """The gradient of `sum(function())` by each weight, as NumPy arrays.
 

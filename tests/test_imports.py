@@ -20,7 +20,7 @@ ROOMS = {
     "images": "checks files",
     "data": "checks files images tokenizers",
     "checkpoints": "checks files images",
-    "training": "checkpoints checks files layers",
+    "training": "backend checkpoints checks files layers",
     "generation": "backend checks images ops tokenizers",
     "tasks": "backend checks images layers ops tokenizers",
     "visualization": "backend checks files layers ops tokenizers",

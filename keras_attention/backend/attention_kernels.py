@@ -102,7 +102,7 @@ def torch_attention(query, key, value, mask, bias, is_causal, scale):
         key: `(B, S, K, H)`.
         value: `(B, S, K, Hv)`.
         mask: Boolean, broadcastable to `(B, N, T, S)`, or `None`.
-        bias: Broadcastable to `(B, N, T, S)`, or `None`.
+        bias: Broadcastable to `(B, N, T, S)`, or `None`; minus infinity hides a key.
         is_causal: Whether query t reads only keys 0 to t.
         scale: Factor of the scores.
 
@@ -130,9 +130,10 @@ def torch_attention(query, key, value, mask, bias, is_causal, scale):
         scale=scale,
         enable_gqa=query.shape[2] != key.shape[2],
     ).transpose(1, 2)
-    if mask is not None and query.device.type != "cpu":
+    if mask_or_bias is not None and query.device.type != "cpu":
         # Some kernels for GPUs average the values where nothing may be read.
-        reads = mask.any(-1, keepdim=True).transpose(1, 2)  # (B, T, N, 1)
+        reads = mask if bias is None else mask_or_bias > -torch.inf
+        reads = reads.any(-1, keepdim=True).transpose(1, 2)  # (B, T, N, 1)
         output = torch.where(reads, output, 0.0)
     return output
 
@@ -145,7 +146,7 @@ def jax_attention(query, key, value, mask, bias, is_causal, scale):
         key: `(B, S, K, H)`.
         value: `(B, S, K, Hv)`.
         mask: Boolean, broadcastable to `(B, N, T, S)`, or `None`.
-        bias: Broadcastable to `(B, N, T, S)`, or `None`.
+        bias: Broadcastable to `(B, N, T, S)`, or `None`; minus infinity hides a key.
         is_causal: Whether query t reads only keys 0 to t.
         scale: Factor of the scores.
 
@@ -157,6 +158,9 @@ def jax_attention(query, key, value, mask, bias, is_causal, scale):
 
     if bias is not None:
         bias = bias[(None,) * (4 - bias.ndim)]  # four axes
+        reads = bias > -jnp.inf
+        bias = jnp.where(reads, bias, jnp.zeros((), bias.dtype))
+        mask = reads if mask is None else mask & reads
     output = jax.nn.dot_product_attention(
         query, key, value, bias, mask, is_causal=is_causal, scale=scale
     )

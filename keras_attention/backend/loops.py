@@ -1,4 +1,4 @@
-"""What the three backends call differently: loops, compiling, own gradients."""
+"""What the three backends call differently: loops and compiling."""
 
 import functools
 
@@ -37,90 +37,6 @@ def compiled(function):
         return program(options)(inputs)
 
     return run
-
-
-def with_gradient(forward, backward, inputs, options):
-    """Applies a function whose gradient is known better than a backend finds it.
-
-    Args:
-        forward: `forward(inputs, options)` returns the output and the tensors that
-            the backward pass wants besides.
-        backward: `backward({**inputs, "output", "kept", "gradient"}, options)` returns
-            a dict from the names of inputs to their gradients; those that it leaves
-            out have none.
-        inputs: Dict of tensors.
-        options: What does not change from call to call, hashable.
-
-    Returns:
-        The output.
-    """
-    apply = {
-        "jax": _jax_with_gradient,
-        "tensorflow": _tensorflow_with_gradient,
-        "torch": _torch_with_gradient,
-    }[keras.backend.backend()]
-    return apply(forward, backward, inputs, options)
-
-
-def _jax_with_gradient(forward, backward, inputs, options):
-    import jax
-
-    @jax.custom_vjp
-    def function(inputs):
-        return forward(inputs, options)[0]
-
-    def function_forward(inputs):
-        output, kept = forward(inputs, options)
-        return output, {**inputs, "output": output, "kept": kept}
-
-    def function_backward(residuals, gradient):
-        gradients = backward({**residuals, "gradient": gradient}, options)
-        return ({name: gradients.get(name) for name in inputs},)
-
-    function.defvjp(function_forward, function_backward)
-    return function(inputs)
-
-
-def _tensorflow_with_gradient(forward, backward, inputs, options):
-    import tensorflow as tf
-
-    @tf.custom_gradient
-    def function(*tensors):
-        # Else the tape, too, would want to go back through the loops.
-        tensors = [tf.stop_gradient(tensor) for tensor in tensors]
-        inputs = dict(zip(names, tensors, strict=True))
-        output, kept = forward(inputs, options)
-
-        def function_backward(gradient):
-            residuals = {**inputs, "output": output, "kept": kept, "gradient": gradient}
-            gradients = backward(residuals, options)
-            return [gradients.get(name) for name in names]
-
-        return output, function_backward
-
-    names = list(inputs)
-    return function(*inputs.values())
-
-
-def _torch_with_gradient(forward, backward, inputs, options):
-    import torch
-
-    class Function(torch.autograd.Function):
-        @staticmethod
-        def forward(context, *tensors):
-            output, kept = forward(dict(zip(names, tensors, strict=True)), options)
-            context.save_for_backward(*tensors, output, kept)
-            return output
-
-        @staticmethod
-        def backward(context, gradient):
-            keys = (*names, "output", "kept")
-            residuals = dict(zip(keys, context.saved_tensors, strict=True))
-            gradients = backward({**residuals, "gradient": gradient}, options)
-            return tuple(gradients.get(name) for name in names)
-
-    names = list(inputs)
-    return Function.apply(*inputs.values())
 
 
 def on_gpu():
@@ -206,6 +122,7 @@ def repeat(first, end, step, state):
         take,
         (first, state),
         parallel_iterations=1,
+        maximum_iterations=end - first,  # by which XLA finds a gradient
     )[1]
 
 

@@ -9,6 +9,7 @@ import math
 import keras
 from keras import ops
 
+from keras_attention.backend.dtypes import matmul
 from keras_attention.backend.loops import on_gpu
 
 # A step of decoding takes as long as reading the weights. From so many of them on XLA
@@ -50,7 +51,7 @@ def project(x, kernel, bias=None, dtype=None):
     if has_blocks and _takes_blocks(x, kernel, (1,)):
         y = _project_token(x, kernel)
     else:
-        y = ops.matmul(x, kernel)
+        y = matmul(x, kernel)
     return y if bias is None else ops.add(y, ops.cast(bias, dtype))  # which is fused
 
 
@@ -74,7 +75,7 @@ def project_to_table(x, table):
     divisors = (number for number in TABLE_BLOCKS if size % number == 0)
     blocks = next(divisors, None)
     if blocks is None or not _takes_blocks(x, table, TOKENS_FOR_TABLE_BLOCKS):
-        return ops.matmul(x, ops.transpose(table))
+        return matmul(x, ops.transpose(table))
     x_columns = ops.transpose(ops.reshape(x, (-1, width)))
     y = ops.matmul(
         ops.reshape(table, (blocks, -1, width)),

@@ -35,6 +35,9 @@ class AdditiveAttention(SingleHeadAttention):
         projected_key: `(B, S, units)`, from `project_keys`, in place of `key`.
         value_mask: `(B, S)`, boolean, True for a value that is no padding; filled in
             by Keras when an earlier layer computed it.
+        key_mask: Likewise for a key.
+        query_mask: `(B, T)`, likewise for a query. It is not read, but goes on with the
+            output.
         return_attention_scores: Also return the weights.
 
     Returns:
@@ -98,6 +101,8 @@ class AdditiveAttention(SingleHeadAttention):
         mask=None,
         projected_key=None,
         value_mask=None,
+        key_mask=None,
+        query_mask=None,
         return_attention_scores=False,
         training=None,
     ):
@@ -110,7 +115,8 @@ class AdditiveAttention(SingleHeadAttention):
             score=lambda query, key: additive_scores(
                 query, key, self.score_kernel[:, 0]
             ),
-            masks=(mask, value_mask),
+            masks=(mask, value_mask, key_mask),
+            query_mask=query_mask,
             return_attention_scores=return_attention_scores,
             training=training,
         )

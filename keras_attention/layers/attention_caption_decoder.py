@@ -8,6 +8,7 @@ E width of a word, H width of the LSTM, V vocabulary.
 import keras
 from keras import ops
 
+from keras_attention.backend.dtypes import at_least_float32
 from keras_attention.checks import check_positive
 from keras_attention.layers.additive_attention import AdditiveAttention
 from keras_attention.layers.caption_decoder import CaptionDecoder
@@ -35,7 +36,9 @@ def doubly_stochastic_penalty(weights, mask):
     >>> float(doubly_stochastic_penalty(weights, [[True, True, False]])[0])
     0.125
     """
-    weights = ops.cast(weights, "float32") * ops.cast(mask, "float32")[:, :, None]
+    weights = ops.convert_to_tensor(weights)
+    weights = ops.cast(weights, at_least_float32(weights.dtype))
+    weights = weights * ops.cast(mask, weights.dtype)[:, :, None]
     return ops.sum((1.0 - ops.sum(weights, axis=1)) ** 2, axis=1)
 
 
@@ -156,7 +159,9 @@ class AttentionCaptionDecoder(CaptionDecoder):
         cells = ops.reshape(grid, (-1, height * width, cell_dim))  # (B, S, D)
         mean = ops.mean(cells, axis=1, keepdims=True)  # (B, 1, D)
         hidden, cell = self.initial_hidden(mean), self.initial_cell(mean)  # (B, 1, H)
-        nowhere = ops.zeros_like(cells[:, None, :, 0], dtype="float32")  # (B, 1, S)
+        nowhere = ops.zeros_like(
+            cells[:, None, :, 0], dtype=self.wide_dtype
+        )  # (B, 1, S)
         nothing = ops.zeros_like(mean)  # (B, 1, D)
         picture = cells, self.attention.project_keys(cells)
         return picture, (hidden, cell, nothing, nowhere)
@@ -174,7 +179,7 @@ class AttentionCaptionDecoder(CaptionDecoder):
         context = self.gate(hidden) * seen  # (B, K, D)
         gates = word_gates + self.context_gates(context) + self.hidden_gates(hidden)
         hidden, cell = self.remember(gates, cell)  # (B, K, H)
-        return hidden, cell, context, ops.cast(weights, "float32")
+        return hidden, cell, context, ops.cast(weights, self.wide_dtype)
 
     def context(self, picture, state):
         """What was read last, through the gate: `(B, K, D)`."""
@@ -212,5 +217,5 @@ class AttentionCaptionDecoder(CaptionDecoder):
         logits = keras.KerasTensor((*shape, self.vocabulary_size), self.compute_dtype)
         if return_attention_scores:
             height, width = grid.shape[1:3]
-            return logits, keras.KerasTensor((*shape, height, width), "float32")
+            return logits, keras.KerasTensor((*shape, height, width), self.wide_dtype)
         return logits

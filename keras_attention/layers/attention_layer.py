@@ -4,6 +4,8 @@ import keras
 
 from keras_attention.checks import check_rate
 from keras_attention.layers.base import BaseLayer
+from keras_attention.layers.base import carry_mask
+from keras_attention.layers.base import check_sequence
 from keras_attention.layers.recorder import recorder_for
 from keras_attention.ops import attend
 from keras_attention.ops import combine_masks
@@ -65,11 +67,13 @@ class SingleHeadAttention(AttentionLayer):
         value,
         *,
         masks,
+        query_mask,
         return_attention_scores,
         training,
         **options,
     ):
         """Attends with one head, which the tensors `(B, length, width)` lack."""
+        check_sequence(self.name, query=query, value=value, key=key)
         result = self.attend(
             query[:, :, None],
             key[:, :, None],
@@ -82,9 +86,10 @@ class SingleHeadAttention(AttentionLayer):
         )
         if return_attention_scores:
             output, weights = result
-            return output[:, :, 0], weights[:, 0]  # (B, T, Dv), (B, T, S)
-        return result[:, :, 0]
+            output = carry_mask(output[:, :, 0], query_mask)
+            return output, weights[:, 0]  # (B, T, Dv), (B, T, S)
+        return carry_mask(result[:, :, 0], query_mask)
 
     def compute_mask(self, query, previous_mask):
-        # The mask Keras hands over may be the one that was passed for the values.
+        # It may be the one that was passed for the values; see `carry_mask`.
         return None

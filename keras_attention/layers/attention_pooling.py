@@ -5,6 +5,7 @@ from keras import ops
 
 from keras_attention.checks import check_positive
 from keras_attention.layers.base import BaseLayer
+from keras_attention.layers.base import check_sequence
 from keras_attention.layers.base import key_dim_of
 from keras_attention.layers.multi_head_attention import MultiHeadAttention
 
@@ -65,6 +66,7 @@ class AttentionPooling(BaseLayer):
         self.built = True
 
     def call(self, inputs, mask=None, return_attention_scores=False, training=None):
+        check_sequence(self.name, inputs=inputs)
         batch_size, _, width = ops.shape(inputs)
         query = ops.cast(self.query, inputs.dtype)
         query = ops.broadcast_to(query, (batch_size, 1, width))

@@ -137,7 +137,7 @@ class BahdanauDecoder(AttentionSequenceDecoder):
         )
         states = self.first_states(state)  # (B, 1, H) each
         nothing = ops.zeros_like(encoder_outputs[:, :1])  # (B, 1, E)
-        nowhere = ops.zeros_like(encoder_outputs[:, None, :, 0], dtype="float32")
+        nowhere = ops.zeros_like(encoder_outputs[:, None, :, 0], dtype=self.wide_dtype)
         return source, (*states, states[self.top], nothing, nowhere)
 
     def step(self, source, state, words):
@@ -153,7 +153,7 @@ class BahdanauDecoder(AttentionSequenceDecoder):
             return_attention_scores=True,
         )  # (B, K, E), (B, K, S)
         _, states = self.advance(ops.concatenate([words, context], axis=-1), states)
-        return (*states, before, context, ops.cast(weights, "float32"))
+        return (*states, before, context, ops.cast(weights, self.wide_dtype))
 
     def predict(self, words, state, training=None):
         """The maxout layer (Appendix A.2.2), from the state before the token."""

@@ -5,6 +5,9 @@ import inspect
 import keras
 from keras import ops
 
+from keras_attention.backend.dtypes import at_least_float32
+from keras_attention.layers.shared_parts import deserialize_parts
+from keras_attention.layers.shared_parts import serialize_parts
 from keras_attention.ops import project
 
 
@@ -23,6 +26,11 @@ class BaseLayer(keras.layers.Layer):
     def __init__(self, **kwargs):
         super().__init__(**kwargs)
         self.supports_masking = True
+
+    @property
+    def wide_dtype(self):
+        """The dtype of positions and weights: float32 at least."""
+        return at_least_float32(self.compute_dtype)
 
     def project(self, x, kernel, bias=None, columns=None):
         """Multiplies by a kernel and adds a bias, in the dtype of the layer.
@@ -74,19 +82,48 @@ class BaseLayer(keras.layers.Layer):
         self._adapters = ()
         self._tracker.lock()
 
+    def compute_output_shape(self, *shapes, **shapes_by_name):
+        """The shapes that come out, for those of the call's tensors.
+
+        A layer without weights stays without.
+        """
+        names = inspect.signature(self.call).parameters
+        shapes = dict(zip(names, shapes, strict=False)) | {
+            name.removesuffix("_shape"): shape for name, shape in shapes_by_name.items()
+        }
+        first, *others = (
+            (name, keras.KerasTensor(shape, self._dtype_of(name)))
+            for name, shape in shapes.items()
+            if shape is not None
+        )
+        if self.built:
+            outputs = self.compute_output_spec(first[1], **dict(others))
+        else:
+            with keras.StatelessScope(initialize_variables=False):
+                outputs = copy_layer(self)(first[1], **dict(others))
+        return keras.tree.map_structure(lambda output: output.shape, outputs)
+
+    def _dtype_of(self, name):
+        if name.endswith("mask"):
+            return "bool"
+        is_integer = name.endswith(("token_ids", "positions", "segment_ids"))
+        return "int32" if is_integer else self.compute_dtype
+
+    def compute_output_spec(self, *args, **kwargs):
+        # Keras would take the shape from above, which takes it from here.
+        if type(self).compute_output_shape is BaseLayer.compute_output_shape:
+            return keras.Operation.compute_output_spec(self, *args, **kwargs)
+        return super().compute_output_spec(*args, **kwargs)
+
     def get_config(self):
         arguments = {name: getattr(self, name) for name in _arguments_of(type(self))}
-        arguments = keras.saving.serialize_keras_object(arguments)
-        for argument in arguments.values():
-            if isinstance(argument, dict):  # perhaps a layer, which this one builds
-                argument.pop("build_config", None)
-        return {**super().get_config(), **arguments}
+        return {**super().get_config(), **serialize_parts(self, arguments)}
 
     @classmethod
     def from_config(cls, config):
         names = _arguments_of(cls)
         arguments = {name: config[name] for name in names if name in config}
-        arguments = keras.saving.deserialize_keras_object(arguments)
+        arguments = deserialize_parts(arguments)
         return super().from_config({**config, **arguments})
 
 
@@ -204,26 +241,122 @@ def token_mask(mask):
     >>> token_mask(keras.ops.ones((2, 3, 3), "bool")) is None
     True
     """
-    return mask if mask is not None and len(mask.shape) == 2 else None
+    if mask is None:
+        return None
+    mask = ops.convert_to_tensor(mask)  # it may be a list
+    return mask if len(mask.shape) == 2 else None
 
 
-def build_once(layer, *shapes):
-    """Makes the weights of a part, unless it was passed in with weights.
+def carry_mask(outputs, mask):
+    """Lets a mask of tokens go on with an output, as Keras reads it.
+
+    A layer's `compute_mask` is told the mask that was passed as `mask`, though that may
+    say which query reads which key, and not which tokens are padding.
 
     Args:
-        layer: A layer.
-        *shapes: Shapes for its `build`.
+        outputs: `(B, T, D)`, or a tuple with it and weights.
+        mask: `(B, T)`, boolean, or `None`.
+
+    Returns:
+        The outputs.
+    """
+    if mask is None:
+        return outputs
+    if isinstance(outputs, tuple):
+        return carry_mask(outputs[0], mask), *outputs[1:]
+    return _carrier(outputs, mask=mask)
+
+
+def carry_masks(outputs, mask, inputs_mask):
+    """Lets the padding of a layer's input go on with its output.
+
+    Args:
+        outputs: `(B, T, D)`, or a tuple with it and weights.
+        mask: What was passed as `mask`, of any axes, or `None`.
+        inputs_mask: `(B, T)`, the mask that came with the input, or `None`.
+
+    Returns:
+        The outputs.
+    """
+    if mask is None or inputs_mask is None:
+        return outputs  # `compute_mask` knows all there is
+    mask = token_mask(mask)
+    return carry_mask(outputs, inputs_mask if mask is None else mask & inputs_mask)
+
+
+class _Carrier(keras.layers.Layer):
+    """Returns its input, with the mask that it was given."""
+
+    def __init__(self):
+        super().__init__(autocast=False, name="carrier")
+        self.supports_masking = True
+
+    def call(self, inputs, mask=None):
+        return inputs
+
+
+_carrier = _Carrier()  # not one for each call, which torch.compile would trace
+
+
+def check_sequence(layer_name, **tensors):
+    """Refuses what is no sequence of vectors, such as a picture.
+
+    Args:
+        layer_name: Name for the message.
+        **tensors: Tensors by the name of their argument.
+
+    Raises:
+        ValueError: One has other than three axes.
 
     Example:
 
-    >>> layer = keras.layers.Dense(3)
-    >>> build_once(layer, (2, 5))
-    >>> build_once(layer, (2, 5))
-    >>> tuple(layer.kernel.shape)
-    (5, 3)
+    >>> check_sequence("attention", inputs=keras.ops.ones((2, 4, 4, 8)))
+    Traceback (most recent call last):
+        ...
+    ValueError: `inputs` must have three axes (batch, length, width)...
     """
-    if not layer.built:
-        layer.build(*shapes)
+    for name, tensor in tensors.items():
+        shape = tuple(tensor.shape)
+        if len(shape) == 3:
+            continue
+        advice = "Give one vector a length with `keras.ops.expand_dims(x, 1)`."
+        if len(shape) > 3:
+            advice = (
+                "Lay the places of a picture or a video in a row with "
+                f"`keras.layers.Reshape((-1, {shape[-1]}))`, and back afterwards; or "
+                "read rows apart with `keras.layers.TimeDistributed`."
+            )
+        raise ValueError(
+            f"`{name}` must have three axes (batch, length, width). Received: "
+            f"{name}.shape={shape} in layer {layer_name!r}. {advice}"
+        )
+
+
+def check_tokens(layer_name, **token_ids):
+    """Refuses sequences without a token, which have no last state.
+
+    Args:
+        layer_name: Name for the message.
+        **token_ids: `(B, T)` by the name of the argument.
+
+    Raises:
+        ValueError: T is 0.
+
+    Example:
+
+    >>> check_tokens("encoder", token_ids=keras.ops.ones((2, 0)))
+    Traceback (most recent call last):
+        ...
+    ValueError: `token_ids` must have one token at least. Received:...
+    """
+    for name, tokens in token_ids.items():
+        shape = tuple(tokens.shape)
+        if len(shape) > 1 and shape[1] == 0:
+            raise ValueError(
+                f"`{name}` must have one token at least. Received: {name}.shape="
+                f"{shape} in layer {layer_name!r}. Leave out texts that are empty, or "
+                "pad them to a token."
+            )
 
 
 def key_dim_of(hidden_dim, num_heads, key_dim, layer_name):

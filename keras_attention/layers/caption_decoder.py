@@ -12,6 +12,7 @@ from keras_attention.backend.walk import walk
 from keras_attention.checks import check_positive
 from keras_attention.checks import check_rate
 from keras_attention.layers.base import BaseLayer
+from keras_attention.layers.base import check_tokens
 
 
 class CaptionDecoder(BaseLayer):
@@ -157,6 +158,7 @@ class CaptionDecoder(BaseLayer):
         Returns:
             Logits `(B, T, V)`, and the states after each token: tensors `(B, T, ...)`.
         """
+        check_tokens(self.name, token_ids=token_ids)
         words = self.embedding(token_ids)  # (B, T, E)
         picture, state = self.start(grid)
         states = walk(

@@ -5,6 +5,7 @@ from keras import ops
 
 from keras_attention.checks import check_positive
 from keras_attention.layers.base import BaseLayer
+from keras_attention.layers.base import check_sequence
 
 
 @keras.saving.register_keras_serializable("keras_attention")
@@ -46,6 +47,7 @@ class ClassToken(BaseLayer):
         self.built = True
 
     def call(self, inputs):
+        check_sequence(self.name, inputs=inputs)
         shape = (ops.shape(inputs)[0], self.num_tokens, inputs.shape[-1])
         tokens = ops.broadcast_to(ops.cast(self.tokens, inputs.dtype), shape)
         return ops.concatenate([tokens, inputs], axis=1)

@@ -1,8 +1,8 @@
 """Dot-product attention with one head (Luong et al. 2015)."""
 
 import keras
-from keras import ops
 
+from keras_attention.backend.dtypes import matmul
 from keras_attention.checks import check_choice
 from keras_attention.layers.attention_layer import SingleHeadAttention
 
@@ -32,6 +32,9 @@ class DotProductAttention(SingleHeadAttention):
         mask: `(B, S)` or `(B, T, S)`, boolean, True where a query may read.
         value_mask: `(B, S)`, boolean, True for a value that is no padding; filled in
             by Keras when an earlier layer computed it.
+        key_mask: Likewise for a key.
+        query_mask: `(B, T)`, likewise for a query. It is not read, but goes on with the
+            output.
         use_causal_mask: Whether query t reads only keys 0 to t.
         return_attention_scores: Also return the weights.
 
@@ -77,18 +80,21 @@ class DotProductAttention(SingleHeadAttention):
         key=None,
         mask=None,
         value_mask=None,
+        key_mask=None,
+        query_mask=None,
         use_causal_mask=False,
         return_attention_scores=False,
         training=None,
     ):
         if self.kernel is not None:
-            query = ops.matmul(query, self.kernel)
+            query = matmul(query, self.kernel)
         return self.read(
             query,
             value if key is None else key,
             value,
             scale=None if self.score == "scaled" else 1.0,
-            masks=(mask, value_mask),
+            masks=(mask, value_mask, key_mask),
+            query_mask=query_mask,
             is_causal=use_causal_mask,
             return_attention_scores=return_attention_scores,
             training=training,

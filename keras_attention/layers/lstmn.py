@@ -7,9 +7,11 @@ network that scores the memory.
 import keras
 from keras import ops
 
+from keras_attention.backend.loops import repeat
 from keras_attention.checks import check_positive
 from keras_attention.layers.additive_attention import AdditiveAttention
 from keras_attention.layers.base import BaseLayer
+from keras_attention.layers.base import check_sequence
 from keras_attention.layers.base import token_mask
 from keras_attention.layers.recorder import recorder_for
 
@@ -168,7 +170,7 @@ class LSTMN(BaseLayer):
         # Added, not repeated: so TensorFlow knows the widths.
         outputs = zeros + ops.zeros(self.units, self.compute_dtype)  # (B, T, H)
         weights = zeros * ops.swapaxes(state[0][:, :, :1], 1, 2)
-        weights = ops.cast(weights, "float32")  # (B, T, S)
+        weights = ops.cast(weights, self.wide_dtype)  # (B, T, S)
 
         def body(t, loop):
             state, outputs, weights = loop
@@ -182,17 +184,18 @@ class LSTMN(BaseLayer):
             summary = ops.where(is_word, summary, state[2])
             here = ops.equal(numbers, t)[:, None]  # (T, 1)
             outputs = ops.where(here, output, outputs)
-            weights = ops.where(here, ops.cast(row, "float32"), weights)
+            weights = ops.where(here, ops.cast(row, self.wide_dtype), weights)
             return (tape, keys, summary), outputs, weights
 
         loop = tuple(state), outputs, weights
         if isinstance(count, int) and count == 1:
             state, outputs, weights = body(0, loop)
-        else:
-            state, outputs, weights = ops.fori_loop(0, count, body, loop)
+        elif not (isinstance(count, int) and count == 0):
+            state, outputs, weights = repeat(0, count, body, loop)
         return outputs, state, weights
 
     def call(self, inputs, mask=None, return_attention_scores=False):
+        check_sequence(self.name, inputs=inputs)
         zeros = ops.cast(ops.zeros_like(inputs[:, :, :1]), self.compute_dtype)
         # As `start` does, by sums: so TensorFlow knows the widths.
         widths = (2 * self.units, self.attention.units, self.units)
@@ -210,7 +213,7 @@ class LSTMN(BaseLayer):
         outputs = keras.KerasTensor(shape, self.compute_dtype)
         if return_attention_scores:
             shape = (batch_size, length, length)
-            return outputs, keras.KerasTensor(shape, "float32")
+            return outputs, keras.KerasTensor(shape, self.wide_dtype)
         return outputs
 
     def compute_mask(self, inputs, previous_mask=None):

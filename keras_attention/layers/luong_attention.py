@@ -6,6 +6,7 @@ Letters: B batch, T queries, S keys, U width of the scoring network.
 import keras
 from keras import ops
 
+from keras_attention.backend.dtypes import matmul
 from keras_attention.checks import check_choice
 from keras_attention.checks import check_positive
 from keras_attention.layers.attention_layer import SingleHeadAttention
@@ -56,6 +57,9 @@ class LuongAttention(SingleHeadAttention):
         projected_key: From `project_keys`, in place of `key`.
         value_mask: `(B, S)`, boolean, True for a value that is no padding; filled in
             by Keras when an earlier layer computed it.
+        key_mask: Likewise for a key.
+        query_mask: `(B, T)`, likewise for a query. It is not read, but goes on with the
+            output.
         return_attention_scores: Also return the weights.
 
     Returns:
@@ -131,7 +135,7 @@ class LuongAttention(SingleHeadAttention):
         Returns:
             `(B, S, U)` with `"concat"`, else the keys.
         """
-        return ops.matmul(key, self.kernel) if self.score == "concat" else key
+        return matmul(key, self.kernel) if self.score == "concat" else key
 
     def predict_positions(self, query, num_keys):
         """Where local-p reads (Equation 9).
@@ -143,18 +147,18 @@ class LuongAttention(SingleHeadAttention):
         Returns:
             `(B, T)` in float32, from 0 to L.
         """
-        hidden = ops.tanh(ops.matmul(query, self.position_kernel))
-        hidden = ops.matmul(hidden, self.position_output)[:, :, 0]
-        return num_keys * ops.sigmoid(ops.cast(hidden, "float32"))
+        hidden = ops.tanh(matmul(query, self.position_kernel))
+        hidden = matmul(hidden, self.position_output)[:, :, 0]
+        return num_keys * ops.sigmoid(ops.cast(hidden, self.wide_dtype))
 
     def distances(self, query, num_keys, length, positions):
         """How far each key is from p_t: `(B, T, S)`, in float32."""
-        keys = ops.arange(length, dtype="float32")
+        keys = ops.arange(length, dtype=self.wide_dtype)
         if self.alignment == "predictive":
             return keys + 1 - self.predict_positions(query, num_keys)[:, :, None]
         if positions is None:
             positions = ops.arange(ops.shape(query)[1], dtype="int32")[None]  # (1, T)
-        return keys - ops.cast(positions, "float32")[:, :, None]
+        return keys - ops.cast(positions, self.wide_dtype)[:, :, None]
 
     def call(
         self,
@@ -165,18 +169,20 @@ class LuongAttention(SingleHeadAttention):
         positions=None,
         projected_key=None,
         value_mask=None,
+        key_mask=None,
+        query_mask=None,
         return_attention_scores=False,
         training=None,
     ):
         if projected_key is None:
             projected_key = self.project_keys(value if key is None else key)
-        options, masks = {}, [mask, value_mask]
+        options, masks = {}, [mask, value_mask, key_mask]
         if self.alignment != "global":
             length = ops.shape(value)[1]
-            num_keys = ops.cast(length, "float32")
-            readable = combine_masks(mask, value_mask)
+            num_keys = ops.cast(length, self.wide_dtype)
+            readable = combine_masks(mask, value_mask, key_mask)
             if readable is not None and self.alignment == "predictive":
-                readable = ops.cast(readable, "float32")
+                readable = ops.cast(readable, self.wide_dtype)
                 readable = ops.reshape(readable, (-1, length))
                 num_keys = ops.sum(readable, axis=1, keepdims=True)  # (B, 1)
             distances = self.distances(query, num_keys, length, positions)
@@ -188,18 +194,19 @@ class LuongAttention(SingleHeadAttention):
                 weights * ops.cast(closeness, weights.dtype)[:, None]
             )
         if self.score == "concat":
-            query = ops.matmul(query, self.query_kernel)
+            query = matmul(query, self.query_kernel)
             options["score"] = lambda query, key: additive_scores(
                 query, key, self.score_kernel[:, 0]
             )
         elif self.score == "general":
-            query = ops.matmul(query, self.kernel)
+            query = matmul(query, self.kernel)
         return self.read(
             query,
             projected_key,
             value,
             scale=1.0,
             masks=masks,
+            query_mask=query_mask,
             return_attention_scores=return_attention_scores,
             training=training,
             **options,
@@ -214,6 +221,8 @@ class LuongAttention(SingleHeadAttention):
         positions=None,
         projected_key=None,
         value_mask=None,
+        key_mask=None,
+        query_mask=None,
         return_attention_scores=False,
         training=None,
     ):

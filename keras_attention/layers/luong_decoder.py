@@ -134,8 +134,10 @@ class LuongDecoder(AttentionSequenceDecoder):
         )
         states = self.first_states(state)  # (B, 1, H) each
         nothing = ops.zeros_like(states[0])
-        position = ops.zeros_like(states[0][:, :, :1], dtype="float32")  # (B, 1, 1)
-        nowhere = ops.zeros_like(encoder_outputs[:, None, :, 0], dtype="float32")
+        position = ops.zeros_like(
+            states[0][:, :, :1], dtype=self.wide_dtype
+        )  # (B, 1, 1)
+        nowhere = ops.zeros_like(encoder_outputs[:, None, :, 0], dtype=self.wide_dtype)
         return source, (*states, nothing, position, nowhere)
 
     def step(self, source, state, words):
@@ -154,7 +156,7 @@ class LuongDecoder(AttentionSequenceDecoder):
             return_attention_scores=True,
         )  # (B, K, E), (B, K, S)
         combined = ops.tanh(self.combine(ops.concatenate([context, top], axis=-1)))
-        return (*states, combined, position + 1, ops.cast(weights, "float32"))
+        return (*states, combined, position + 1, ops.cast(weights, self.wide_dtype))
 
     def predict(self, words, state, training=None):
         """The logits `(B, T, V)`, from a_t."""

@@ -12,6 +12,8 @@ import math
 import keras
 from keras import ops
 
+from keras_attention.backend.dtypes import at_least_float32
+from keras_attention.backend.dtypes import larger
 from keras_attention.backend.projection import join_heads
 from keras_attention.backend.projection import split_columns
 from keras_attention.backend.projection import split_heads
@@ -19,6 +21,7 @@ from keras_attention.checks import check_choice
 from keras_attention.checks import check_positive
 from keras_attention.layers.attention_layer import AttentionLayer
 from keras_attention.layers.base import another
+from keras_attention.layers.base import check_sequence
 from keras_attention.layers.position_scores import build_for_heads
 from keras_attention.layers.position_scores import scores_of_positions
 from keras_attention.ops import window_mask
@@ -240,9 +243,9 @@ class MultiHead(AttentionLayer):
         """Cuts projected queries into heads, `(B, T, N, H)`, normalized and turned."""
         query = split_heads(query, self.num_heads)
         if self.query_key_norm == "cosine":
-            temperature = ops.exp(
-                ops.minimum(self.log_scale, math.log(MAX_COSINE_SCALE))
-            )  # (N, 1)
+            highest = math.log(MAX_COSINE_SCALE)
+            log_scale = ops.convert_to_tensor(self.log_scale)  # (N, 1)
+            temperature = ops.exp(ops.where(log_scale < highest, log_scale, highest))
             query = _unit(query) * ops.cast(temperature, query.dtype)
         elif self.query_key_norm is not None:
             query = self.query_norm(query)
@@ -307,6 +310,10 @@ class MultiHead(AttentionLayer):
     ):
         """Projects to heads, attends with each, and joins their outputs."""
         inputs, kind = query, "self" if query is value else "cross"
+        if kind == "self":
+            check_sequence(self.name, inputs=inputs)
+        else:
+            check_sequence(self.name, query=query, key=key, value=value)
         query, key, value = self._project((query, key, value))
         query_positions = positions
         if self.rotary_embedding is not None and not (
@@ -401,6 +408,6 @@ def _runs(group, inputs):
 
 def _unit(x):
     """Vectors of length 1; of zeros it leaves zeros, with a finite gradient."""
-    wide = ops.cast(x, keras.backend.result_type(x.dtype, "float32"))
+    wide = ops.cast(x, at_least_float32(x.dtype))
     square = ops.sum(ops.square(wide), axis=-1, keepdims=True)
-    return ops.cast(wide * ops.rsqrt(ops.maximum(square, 1e-24)), x.dtype)
+    return ops.cast(wide * ops.rsqrt(larger(square, 1e-24)), x.dtype)

@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 from keras_attention.backend.projection import split_heads
+from keras_attention.layers.base import carry_mask
 from keras_attention.layers.multi_head import MultiHead
 
 
@@ -57,6 +58,9 @@ class MultiHeadAttention(MultiHead):
         bias: Added to the scores, broadcastable to `(B, N, T, S)`.
         value_mask: `(B, S)`, boolean, True for a value that is no padding; filled in
             by Keras when an earlier layer computed it.
+        key_mask: Likewise for a key.
+        query_mask: `(B, T)`, likewise for a query. It is not read, but goes on with the
+            output.
         use_causal_mask: Whether query t reads only keys 0 to `t + offset`.
         offset: Position of the first query among the keys: how many they are before
             it, such as those of a memory. It counts for `use_causal_mask`, `window`,
@@ -91,16 +95,18 @@ class MultiHeadAttention(MultiHead):
         mask=None,
         bias=None,
         value_mask=None,
+        key_mask=None,
+        query_mask=None,
         use_causal_mask=False,
         offset=0,
         return_attention_scores=False,
         training=None,
     ):
-        return self.attend_heads(
+        outputs = self.attend_heads(
             query,
             value if key is None else key,
             value,
-            masks=(mask, value_mask),
+            masks=(mask, value_mask, key_mask),
             bias=bias,
             positions=None,
             offset=offset,
@@ -108,6 +114,7 @@ class MultiHeadAttention(MultiHead):
             return_attention_scores=return_attention_scores,
             training=training,
         )
+        return carry_mask(outputs, query_mask)
 
     def start_cache(self, value, key=None):
         """Projects once what queries will read step by step.
@@ -187,5 +194,5 @@ class MultiHeadAttention(MultiHead):
         return self._leave_heads(output, query), weights
 
     def compute_mask(self, query, previous_mask):
-        # The mask Keras hands over may be the one that was passed for the values.
+        # It may be the one that was passed for the values; see `carry_mask`.
         return None

@@ -6,6 +6,7 @@ from keras import ops
 from keras_attention.backend.programs import filled_slots
 from keras_attention.backend.programs import write_slots
 from keras_attention.backend.projection import split_heads
+from keras_attention.layers.base import carry_masks
 from keras_attention.layers.base import token_mask
 from keras_attention.layers.multi_head import MultiHead
 from keras_attention.layers.rotary_embedding import RotaryEmbedding
@@ -99,7 +100,7 @@ class MultiHeadSelfAttention(MultiHead):
         return_attention_scores=False,
         training=None,
     ):
-        return self.attend_heads(
+        outputs = self.attend_heads(
             inputs,
             inputs,
             inputs,
@@ -110,6 +111,7 @@ class MultiHeadSelfAttention(MultiHead):
             return_attention_scores=return_attention_scores,
             training=training,
         )
+        return carry_masks(outputs, mask, inputs_mask)
 
     def start_cache(self, batch_size, length):
         """Makes room for the keys and values of tokens that are read step by step.

@@ -5,6 +5,7 @@ import numbers
 import keras
 from keras import ops
 
+from keras_attention.backend.dtypes import matmul
 from keras_attention.checks import check_positive
 from keras_attention.layers.base import BaseLayer
 
@@ -87,7 +88,7 @@ class PatchEmbedding(BaseLayer):
         x = ops.transpose(x, (0, 1, 3, 2, 4, 5))  # (B, rows, columns, p, q, C)
         x = ops.reshape(x, (batch_size, rows * columns, p * q * channels))
         kernel = ops.reshape(self.kernel, (p * q * channels, self.hidden_dim))
-        x = ops.matmul(x, kernel)  # (B, N, D)
+        x = matmul(x, kernel)  # (B, N, D)
         return x if self.bias is None else x + self.bias
 
     def compute_mask(self, inputs, previous_mask):

@@ -40,6 +40,8 @@ def scores_of_positions(layer, query, key, offset=0, attention=None):
     """
     if hasattr(layer, "relative_bias"):
         lengths = ops.shape(query)[1], ops.shape(key)[1]
+        if any(isinstance(length, int) and length == 0 for length in lengths):
+            return layer(query, key, offset=offset)  # which is empty
         bias = layer.relative_bias(*lengths, offset=offset)
         if isinstance(bias, RelativeBias):
             bias = bias.whole_if_short(*lengths)
@@ -85,6 +87,7 @@ def build_for_heads(layer, query_shape, key_shape):
             f"{tuple(_parameters(layer))}. Write `call(self, query, key, offset=0)`."
         )
     if getattr(layer, "built", True):
+        layer._is_shared = True
         return
     if type(layer).build is keras.layers.Layer.build:  # it has no weights to make
         layer.built = True

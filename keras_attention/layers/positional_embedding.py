@@ -4,9 +4,11 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_attention.backend.dtypes import at_least_float32
 from keras_attention.checks import check_choice
 from keras_attention.checks import check_positive
 from keras_attention.layers.base import BaseLayer
+from keras_attention.layers.base import check_sequence
 from keras_attention.ops import sinusoidal_positions
 
 
@@ -110,6 +112,7 @@ class PositionalEmbedding(BaseLayer):
         self.built = True
 
     def call(self, inputs, positions=None):
+        check_sequence(self.name, inputs=inputs)
         batch_size, length, _ = ops.shape(inputs)
         width = self.position_dim or inputs.shape[-1]
         if positions is None:
@@ -158,7 +161,11 @@ class PositionalEmbedding(BaseLayer):
                 positions = ops.arange(positions, dtype="int32")
             positions = positions + self.offset
         return sinusoidal_positions(
-            positions, width, layout=self.layout, base=self.base
+            positions,
+            width,
+            layout=self.layout,
+            base=self.base,
+            dtype=self.wide_dtype,
         )
 
     def _stretched_length(self, length):
@@ -186,13 +193,14 @@ def _stretch(table, length):
     those of pixels, and the ends repeat.
     """
     last = table.shape[0] - 1
-    ratio = ops.cast(table.shape[0] / length, "float32")
-    places = (ops.arange(length, dtype="float32") + 0.5) * ratio - 0.5
+    dtype = at_least_float32(table.dtype)
+    ratio = ops.cast(table.shape[0] / length, dtype)
+    places = (ops.arange(length, dtype=dtype) + 0.5) * ratio - 0.5
     places = ops.clip(places, 0, last)  # (T,)
     before = ops.floor(places)
     share = ops.expand_dims(places - before, -1)
     before = ops.cast(before, "int32")
-    table = ops.cast(table, "float32")
+    table = ops.cast(table, dtype)
     return (1 - share) * ops.take(table, before, axis=0) + share * ops.take(
         table, ops.minimum(before + 1, last), axis=0
     )

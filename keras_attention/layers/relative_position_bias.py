@@ -222,6 +222,7 @@ class AlibiBias(BaseLayer):
             1,
             query_length + key_length - 1,
             offset=query_length - 1 + offset,
+            dtype=self.wide_dtype,
         )  # (1, N, 1, T + S - 1)
         return RelativeBias(ops.transpose(bias[0], (0, 2, 1)), is_learned=False)
 
@@ -232,5 +233,7 @@ class AlibiBias(BaseLayer):
 def _whole(layer, query, key, offset):
     """The bias of a layer as a tensor, `(1, N, T, S)`."""
     lengths = [ops.shape(x)[1] for x in (query, query if key is None else key)]
+    if any(isinstance(length, int) and length == 0 for length in lengths):
+        return ops.zeros((1, layer.num_heads, *lengths), layer.wide_dtype)
     bias = layer.relative_bias(*lengths, offset=offset)
     return bias.whole(*lengths) if isinstance(bias, RelativeBias) else bias

@@ -8,6 +8,7 @@ width of each.
 import keras
 from keras import ops
 
+from keras_attention.layers.base import check_tokens
 from keras_attention.layers.rnn_encoder import CELLS
 from keras_attention.layers.sequence_decoder import check_batches
 from keras_attention.layers.sequence_decoder import SequenceDecoder
@@ -108,6 +109,7 @@ class RNNDecoder(SequenceDecoder):
 
     def call(self, token_ids, state, training=None):
         check_batches(self.name, token_ids=token_ids, state=state)
+        check_tokens(self.name, token_ids=token_ids)
         context, states = self.start(state)
         x = self.drop(self.embedding(token_ids), training=training)  # (B, T, D)
         x = self.with_context(x, context)

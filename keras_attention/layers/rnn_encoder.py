@@ -12,6 +12,7 @@ from keras_attention.checks import check_choice
 from keras_attention.checks import check_positive
 from keras_attention.checks import check_rate
 from keras_attention.layers.base import BaseLayer
+from keras_attention.layers.base import check_tokens
 from keras_attention.layers.cho_gru_cell import ChoGRUCell
 
 # Recurrent units, and how many tensors the state of each has.
@@ -169,6 +170,7 @@ class RNNEncoder(BaseLayer):
         self.built = True
 
     def call(self, token_ids, return_state=False, training=None):
+        check_tokens(self.name, token_ids=token_ids)
         mask = ops.not_equal(token_ids, self.padding_id)  # (B, S)
         x = self.embedding(token_ids)  # (B, S, D)
         states = []

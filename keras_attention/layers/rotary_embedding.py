@@ -83,6 +83,7 @@ class RotaryEmbedding(BaseLayer):
             self.rotary_dim or inputs.shape[-1],
             base=self.base,
             scaling=self.scaling,
+            dtype=self.wide_dtype,
         )
         if length is not positions and positions is not None:
             waves = [ops.take(wave, positions, axis=0) for wave in waves]

@@ -29,6 +29,9 @@ class ScaledDotProduct(SingleHeadAttention):
         mask: `(B, S)` or `(B, T, S)`, boolean, True where a query may read.
         value_mask: `(B, S)`, boolean, True for a value that is no padding; filled in
             by Keras when an earlier layer computed it.
+        key_mask: Likewise for a key.
+        query_mask: `(B, T)`, likewise for a query. It is not read, but goes on with the
+            output.
         use_causal_mask: Whether query t reads only keys 0 to t.
         return_attention_scores: Also return the weights.
 
@@ -56,6 +59,8 @@ class ScaledDotProduct(SingleHeadAttention):
         key=None,
         mask=None,
         value_mask=None,
+        key_mask=None,
+        query_mask=None,
         use_causal_mask=False,
         return_attention_scores=False,
         training=None,
@@ -64,7 +69,8 @@ class ScaledDotProduct(SingleHeadAttention):
             query,
             value if key is None else key,
             value,
-            masks=(mask, value_mask),
+            masks=(mask, value_mask, key_mask),
+            query_mask=query_mask,
             is_causal=use_causal_mask,
             return_attention_scores=return_attention_scores,
             training=training,

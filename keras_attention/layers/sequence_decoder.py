@@ -14,6 +14,7 @@ from keras_attention.checks import check_choice
 from keras_attention.checks import check_positive
 from keras_attention.checks import check_rate
 from keras_attention.layers.base import BaseLayer
+from keras_attention.layers.base import check_tokens
 from keras_attention.layers.recorder import recorder_for
 from keras_attention.layers.rnn_encoder import CELLS
 from keras_attention.layers.rnn_encoder import recurrent_layer
@@ -186,6 +187,7 @@ class SequenceDecoder(BaseLayer):
         Returns:
             Logits `(B, T, V)`, and the states after each token: tensors `(B, T, ...)`.
         """
+        check_tokens(self.name, token_ids=token_ids)
         words = self.drop(self.embedding(token_ids), training=training)  # (B, T, D)
         states = walk(
             lambda state, words: self.step(source, state, words), state, words
@@ -271,7 +273,7 @@ class AttentionSequenceDecoder(SequenceDecoder):
         logits = keras.KerasTensor((*shape, self.vocabulary_size), self.compute_dtype)
         if return_attention_scores:
             length = encoder_outputs.shape[1]
-            return logits, keras.KerasTensor((*shape, length), "float32")
+            return logits, keras.KerasTensor((*shape, length), self.wide_dtype)
         return logits
 
 

@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 from keras_attention.backend.programs import filled_slots
+from keras_attention.layers.base import carry_masks
 from keras_attention.layers.position_scores import takes_offset
 from keras_attention.layers.transformer_decoder_block import check_cache
 from keras_attention.layers.transformer_stack import TransformerStack
@@ -90,6 +91,7 @@ class TransformerDecoder(TransformerStack):
             return_attention_scores=return_attention_scores,
             training=training,
         )
+        x = carry_masks(x, mask, inputs_mask)
         if not return_attention_scores:
             return x
         return (x, *(list(kind) for kind in zip(*weights, strict=True)))

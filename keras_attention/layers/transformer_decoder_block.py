@@ -3,9 +3,10 @@
 import keras
 from keras import ops
 
-from keras_attention.layers.base import build_once
+from keras_attention.layers.base import carry_masks
 from keras_attention.layers.multi_head_attention import MultiHeadAttention
 from keras_attention.layers.multi_head_self_attention import MultiHeadSelfAttention
+from keras_attention.layers.shared_parts import build_once
 from keras_attention.layers.transformer_block import TransformerBlock
 
 
@@ -245,6 +246,7 @@ class TransformerDecoderBlock(TransformerBlock):
                 weights = (*weights, cross_weights)
             x = self.reading_residual.leave(x, y)  # (B, T, D)
         x = self.run_feed_forward(x, entered)
+        x = carry_masks(x, mask, inputs_mask)
         return (x, *weights) if return_attention_scores else x
 
     def start_cache(self, batch_size, length):

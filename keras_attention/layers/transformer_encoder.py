@@ -2,6 +2,7 @@
 
 import keras
 
+from keras_attention.layers.base import carry_masks
 from keras_attention.layers.transformer_stack import TransformerStack
 
 
@@ -83,5 +84,6 @@ class TransformerEncoder(TransformerStack):
             return_attention_scores=return_attention_scores,
             training=training,
         )
+        x = carry_masks(x, mask, inputs_mask)
         weights = [self_weights for (self_weights,) in weights]
         return (x, weights) if return_attention_scores else x

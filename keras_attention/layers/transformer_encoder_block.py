@@ -3,8 +3,9 @@
 import keras
 from keras import ops
 
-from keras_attention.layers.base import build_once
+from keras_attention.layers.base import carry_masks
 from keras_attention.layers.multi_head_self_attention import MultiHeadSelfAttention
+from keras_attention.layers.shared_parts import build_once
 from keras_attention.layers.transformer_block import TransformerBlock
 
 
@@ -114,4 +115,5 @@ class TransformerEncoderBlock(TransformerBlock):
         x, weights = x if return_attention_scores else (x, None)
         x = self.self_attention_residual.leave(inputs, x)  # (B, T, D)
         x = self.run_feed_forward(x, entered)
+        x = carry_masks(x, mask, inputs_mask)
         return (x, weights) if return_attention_scores else x

@@ -10,7 +10,6 @@ from keras_attention.backend.loops import is_traced_by_jax
 from keras_attention.checks import check_positive
 from keras_attention.checks import check_rate
 from keras_attention.layers.base import BaseLayer
-from keras_attention.layers.base import build_once
 from keras_attention.layers.base import copy_layer
 from keras_attention.layers.base import token_mask
 from keras_attention.layers.multi_head import MultiHead
@@ -18,6 +17,7 @@ from keras_attention.layers.position_scores import scores_of_positions
 from keras_attention.layers.position_scores import takes_offset
 from keras_attention.layers.recorder import is_recording
 from keras_attention.layers.residual import NORMS
+from keras_attention.layers.shared_parts import build_once
 from keras_attention.layers.transformer_decoder_block import TransformerDecoderBlock
 from keras_attention.layers.transformer_encoder_block import TransformerEncoderBlock
 from keras_attention.ops.relative import add_biases

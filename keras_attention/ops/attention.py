@@ -21,11 +21,17 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_attention.backend.dtypes import joined_dtype
 from keras_attention.ops import chunked
 from keras_attention.ops import explicit
 from keras_attention.ops import fused
+from keras_attention.ops.attention_checks import check_broadcast
+from keras_attention.ops.attention_checks import check_shapes
+from keras_attention.ops.attention_checks import checked_score
+from keras_attention.ops.dropout import draw_seed
 from keras_attention.ops.masks import causal_mask
 from keras_attention.ops.masks import combine_masks
+from keras_attention.ops.masks import least_as_infinity
 from keras_attention.ops.masks import lift_mask
 from keras_attention.ops.masks import window_mask
 from keras_attention.ops.relative import check_table
@@ -103,7 +109,8 @@ def attend(
         mask: Boolean, True where a query may read: `(B, S)` for all queries alike,
             `(B, T, S)` for all heads alike, or broadcastable to `(B, N, T, S)`.
         bias: Added to the scores, broadcastable to `(B, N, T, S)`; or a
-            `RelativeBias`, which needs no T x S numbers.
+            `RelativeBias`, which needs no T x S numbers. Minus infinity, or the least
+            number of its dtype, hides a key as a mask does.
         is_causal: Whether query t reads only keys 0 to `t + offset`.
         window: Integer w: only keys less than w away are read. Or `(left, right)`.
         offset: Position of the first query among the keys, for `is_causal` and
@@ -142,10 +149,24 @@ def attend(
     >>> tuple(output.shape), tuple(weights.shape)
     ((2, 3, 4, 6), (2, 4, 3, 5))
     """
+    if _is_symbolic((query, key, value, mask, bias, sinks, offset)):
+        layer = Attend(
+            is_causal=is_causal,
+            window=window,
+            scale=scale,
+            softcap=softcap,
+            dropout=dropout,
+            seed=seed,
+            score=score,
+            change_weights=change_weights,
+            return_attention_scores=return_attention_scores,
+            implementation=implementation,
+        )
+        return layer.attend(query, key, value, mask, bias, sinks, offset)
     query, key, value = (ops.convert_to_tensor(x) for x in (query, key, value))
-    dtype = keras.backend.result_type(query.dtype, key.dtype, value.dtype, float)
+    dtype = joined_dtype(query.dtype, key.dtype, value.dtype)
     query, key, value = (ops.cast(x, dtype) for x in (query, key, value))
-    _check_shapes(query, key, value)
+    check_shapes(query, key, value)
     if not 0 <= dropout < 1:
         raise ValueError(
             f"`dropout` must be at least 0 and less than 1. Received: {dropout}"
@@ -157,19 +178,21 @@ def attend(
     if mask is not None:
         received = ops.convert_to_tensor(mask)
         mask = lift_mask(received)
-        _check_broadcast("mask", mask, expected, received)
+        check_broadcast("mask", mask, expected, received)
     relative = None
     if isinstance(bias, RelativeBias):
         relative, bias = bias, bias.rest
         check_table(relative.table, expected)
     if bias is not None:
-        bias = ops.convert_to_tensor(bias)
+        bias = least_as_infinity(bias)
         if keras.backend.standardize_dtype(bias.dtype) == "bool":
             raise ValueError(
                 "`bias` is added to the scores, so it must hold numbers. Received: "
                 "bias.dtype=bool. Pass what may be read as `mask`."
             )
-        _check_broadcast("bias", bias, expected, received=bias)
+        check_broadcast("bias", bias, expected, received=bias)
+    if relative is not None:
+        bias = RelativeBias(relative.table, bias, relative.is_learned)
     if sinks is not None:
         sinks = ops.convert_to_tensor(sinks)
         if tuple(sinks.shape) != (num_heads,):
@@ -189,7 +212,8 @@ def attend(
         "dropout": dropout > 0,
     }
     asked = [option for option, is_asked in asked.items() if is_asked]
-    options = {"mask": mask, "bias": bias if relative is None else relative}
+    options = {"mask": mask, "bias": bias}
+    seed = draw_seed(seed) if dropout > 0 else None
     places = _places(is_causal, window, offset, key.shape[1])
     if not isinstance(places["offset"], int):  # known at run time
         options["mask"] = _whole_mask(mask, query, key, **places)
@@ -221,7 +245,7 @@ def attend(
         sinks=sinks,
         dropout=dropout,
         seed=seed,
-        score=score and _checked(score, expected),
+        score=score and checked_score(score, expected),
         change_weights=change_weights,
     )
     return (output, weights) if return_attention_scores else output
@@ -292,73 +316,58 @@ def _whole_mask(mask, query, key, *, is_causal, window, offset):
     return combine_masks(mask, causal, near)
 
 
-def _check_shapes(query, key, value):
-    rule = _broken_rule(query.shape, key.shape, value.shape)
-    if rule:
-        raise ValueError(
-            f"{rule}. Received: query.shape={tuple(query.shape)}, "
-            f"key.shape={tuple(key.shape)}, value.shape={tuple(value.shape)}"
-        )
+def _is_symbolic(arguments):
+    tensors = [x for x in arguments if not isinstance(x, RelativeBias)]
+    for bias in arguments:
+        if isinstance(bias, RelativeBias):
+            tensors += [bias.table, bias.rest]
+    return any(isinstance(x, keras.KerasTensor) for x in tensors)
 
 
-def _broken_rule(query_shape, key_shape, value_shape):
-    """Says which rule these shapes break, or returns `None`."""
-    if not len(query_shape) == len(key_shape) == len(value_shape) == 4:
-        return (
-            "`query`, `key` and `value` must have four axes (batch, length, heads, "
-            "width)"
-        )
-    batch_size, _, num_heads, head_dim = query_shape
-    _, key_length, num_key_heads, key_dim = key_shape
-    if _differ(key_shape[0], batch_size) or _differ(value_shape[0], batch_size):
-        return "`query`, `key` and `value` must have the same batch size"
-    if _differ(value_shape[1], key_length):
-        return "`key` and `value` must have the same length"
-    if value_shape[2] != num_key_heads or num_heads % num_key_heads:
-        return (
-            "`key` and `value` must have the same number of heads, and it must divide "
-            "the number of query heads"
-        )
-    if head_dim != key_dim:
-        return "`query` and `key` must have heads of the same width"
-    return None
+@keras.saving.register_keras_serializable("keras_attention")
+class Attend(keras.layers.Layer):
+    """`attend` as a step of a functional model, which is given Keras tensors.
 
+    A layer without weights: so Keras finds the shapes, also those it does not know yet.
+    """
 
-def _check_broadcast(name, tensor, expected, received):
-    shape = tuple(tensor.shape)
-    fits = len(shape) <= 4 and all(
-        size == 1 or not _differ(size, axis)
-        for size, axis in zip(shape[::-1], expected[::-1], strict=False)
-    )
-    if not fits:
-        batch_size, num_heads, query_length, key_length = expected
-        forms = (
-            f"have the shape (B, S)=({batch_size}, {key_length}) or (B, T, S)="
-            f"({batch_size}, {query_length}, {key_length}), or "
-        )
-        raise ValueError(
-            f"`{name}` must {forms if name == 'mask' else ''}broadcast to "
-            f"(B, N, T, S)={expected}. Received: "
-            f"{name}.shape={tuple(received.shape)}"
-        )
+    def __init__(self, *, name=None, trainable=True, dtype=None, **options):
+        super().__init__(name=name, trainable=trainable, dtype=dtype, autocast=False)
+        self.supports_masking = True
+        self.options = options
 
+    def attend(self, query, key, value, mask, bias, sinks, offset):
+        """Calls the layer with what `attend` was given."""
+        table = None
+        if isinstance(bias, RelativeBias):
+            table, bias = bias.table, bias.rest
+        tensors = {"mask": mask, "bias": bias, "table": table, "sinks": sinks}
+        tensors = {name: x for name, x in tensors.items() if x is not None}
+        return self(query, key, value, offset=offset, **tensors)
 
-def _checked(score, expected):
-    """Lets a score return its whole shape only; others may broadcast in silence."""
+    def call(
+        self,
+        query,
+        key,
+        value,
+        mask=None,
+        bias=None,
+        table=None,
+        sinks=None,
+        offset=0,
+    ):
+        if table is not None:
+            bias = RelativeBias(table, bias)
+        tensors = {"mask": mask, "bias": bias, "sinks": sinks, "offset": offset}
+        return attend(query, key, value, **tensors, **self.options)
 
-    def checked(query, key):
-        scores = score(query, key)
-        shape = tuple(scores.shape)
-        if len(shape) != 4 or any(map(_differ, shape, expected)):
-            raise ValueError(
-                f"`score` must return scores of the shape (B, N, T, S)={expected}. "
-                f"Received: {shape}"
-            )
-        return scores
+    def compute_mask(self, query, previous_mask):
+        return None
 
-    return checked
+    def get_config(self):
+        options = keras.saving.serialize_keras_object(self.options)
+        return {**super().get_config(), **options}
 
-
-def _differ(size, other):
-    """Whether two lengths are known and not the same."""
-    return size is not None and other is not None and size != other
+    @classmethod
+    def from_config(cls, config):
+        return cls(**keras.saving.deserialize_keras_object(config))

@@ -18,6 +18,8 @@ import collections
 import keras
 from keras import ops
 
+from keras_attention.backend.dtypes import at_least_float32
+from keras_attention.backend.dtypes import larger
 from keras_attention.backend.loops import add_at
 from keras_attention.backend.loops import add_slice
 from keras_attention.backend.loops import compiled
@@ -26,10 +28,12 @@ from keras_attention.backend.loops import make_rows
 from keras_attention.backend.loops import make_sums
 from keras_attention.backend.loops import on_gpu
 from keras_attention.backend.loops import repeat
-from keras_attention.backend.loops import with_gradient
 from keras_attention.backend.loops import write_at
-from keras_attention.ops.dropout import draw_seed
+from keras_attention.backend.own_gradients import needs_plain_functions
+from keras_attention.backend.own_gradients import with_gradient
 from keras_attention.ops.explicit import MASKED
+from keras_attention.ops.explicit import plain_attention
+from keras_attention.ops.masks import joined_sides
 from keras_attention.ops.masks import window_sides
 from keras_attention.ops.relative import RelativeBias
 from keras_attention.ops.tiles import cut_out
@@ -87,6 +91,8 @@ def why_not(query, key, value, asked=()):
         return f"it has no {', '.join(missing)}"
     if any(isinstance(x, keras.KerasTensor) for x in (query, key, value)):
         return "the inputs are symbolic"
+    if needs_plain_functions(query, key, value):
+        return "its tiles are differentiated backward only, and not by torch.func"
     return None
 
 
@@ -158,7 +164,7 @@ def chunked_attention(
         softcap: Bound of the scores, or `None`.
         sinks: `(N,)`, or `None`.
         dropout: Fraction of weights dropped.
-        seed: Seed of the dropout.
+        seed: int32 scalar tensor, from `draw_seed`, or `None`.
 
     Returns:
         `(B, T, N, Hv)`, of the dtype of `value`.
@@ -169,21 +175,18 @@ def chunked_attention(
     width, is_learned = 1, False
     if isinstance(bias, RelativeBias):
         width, is_learned = bias.width, bias.is_learned
-        inputs["table"], bias = ops.cast(bias.table, "float32"), bias.rest
+        dtype = at_least_float32(bias.table.dtype)
+        inputs["table"], bias = ops.cast(bias.table, dtype), bias.rest
     if bias is not None:
         inputs["bias"] = bias[(None,) * (4 - len(bias.shape))]  # four axes
     if sinks is not None:
         inputs["sinks"] = sinks
     if dropout > 0:
-        inputs["seed"] = draw_seed(seed)
-    left, right = (None, None) if window is None else window_sides(window)
-    right = 0 if is_causal else right
+        inputs["seed"] = seed
+    sides = joined_sides(is_causal, window, offset)
     rows = None
     if sinks is None and not offset and width == 1:
-        rows = size_of_rows(query.shape, key.shape[1], (left, right))
-    # From its place among the keys, a query reads less to the left, more to the right.
-    left = None if left is None else left - offset
-    right = None if right is None else right + offset
+        rows = size_of_rows(query.shape, key.shape[1], sides)
     options = Options(
         tile=tuple(
             -(-size // width) * width  # whole rows of a grid
@@ -191,12 +194,12 @@ def chunked_attention(
         ),
         rows=rows,
         is_learned=is_learned,
-        sides=(left, right),
+        sides=sides,
         scale=scale,
         softcap=softcap,
         dropout=dropout,
     )
-    return with_gradient(_forward, _backward, inputs, options)
+    return with_gradient(_forward, _backward, plain_attention, inputs, options)
 
 
 def tile_size(lengths, window):
@@ -289,7 +292,7 @@ def _forward(inputs, options):
         def add_tile(j, sums, is_inside):
             before, total, output = sums
             scores, _ = tiles.scores(i, j, queries, is_inside)
-            highest = ops.maximum(before, ops.max(scores, axis=-1, keepdims=True))
+            highest = larger(before, ops.max(scores, axis=-1, keepdims=True))
             weights = ops.exp(scores - highest)  # (B, N, T', S'), all by one factor
             shrink = ops.exp(before - highest)
             total = total * shrink + ops.sum(weights, axis=-1, keepdims=True)
@@ -381,7 +384,7 @@ def _backward(residuals, options):
         "value": make_sums(ops.shape(values), tiles.dtype),
     }
     if "bias" in residuals:
-        sums["bias"] = ops.zeros_like(tiles.bias)
+        sums["bias"] = ops.zeros(ops.shape(tiles.bias), tiles.dtype)
     if options.is_learned:
         sums["table"] = ops.zeros_like(tiles.table)
     if "sinks" in residuals:

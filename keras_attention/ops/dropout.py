@@ -15,7 +15,11 @@ FACTORS = (0x7FEB352D, 0x846CA68B - 2**32)
 
 
 def draw_seed(seed):
-    """Draws the seed of one call.
+    """Draws the seed of one call, the same on each backend.
+
+    A `SeedGenerator` of Keras counts its calls beside its seed; both are mixed here,
+    since each backend draws other random numbers from them. Without a seed, Keras's
+    global generator draws.
 
     Args:
         seed: Integer, `keras.random.SeedGenerator` or `None`.
@@ -28,7 +32,14 @@ def draw_seed(seed):
     >>> int(draw_seed(7)) == int(draw_seed(7))
     True
     """
-    return keras.random.randint((), -(2**31), 2**31 - 1, dtype="int32", seed=seed)
+    if seed is None:
+        return keras.random.randint((), -(2**31), 2**31 - 1, dtype="int32")
+    if isinstance(seed, keras.random.SeedGenerator):
+        seed, count = ops.unstack(ops.cast(seed.next(), "int32"), 2)
+    else:
+        seed, count = (int(seed) + 2**31) % 2**32 - 2**31, 0
+        seed = ops.convert_to_tensor(seed, "int32")
+    return _mix(ops.add(_mix(seed), count))
 
 
 def keep_factors(seed, rate, rows, columns, dtype="float32"):

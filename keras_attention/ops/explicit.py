@@ -7,11 +7,17 @@ Letters: B batch, T query length, S key length, N query heads, K key and value h
 H width of a query and a key in one head, Hv width of a value in one head.
 """
 
-import keras
+import math
+
 from keras import ops
 
-from keras_attention.ops.dropout import draw_seed
+from keras_attention.backend.dtypes import at_least_float32
+from keras_attention.backend.dtypes import matmul
 from keras_attention.ops.dropout import keep_factors
+from keras_attention.ops.masks import combine_masks
+from keras_attention.ops.masks import mask_of_sides
+from keras_attention.ops.relative import RelativeBias
+from keras_attention.ops.relative import whole_bias
 
 # Below every score and far from the end of float32, so that no inf - inf arises.
 MASKED = -1e30
@@ -50,10 +56,11 @@ def _scores_of_one(query, key):
     """
     num_heads, num_groups = query.shape[2], key.shape[2]
     batch_size, length = ops.shape(key)[:2]
-    query = ops.reshape(query, (batch_size, num_groups, -1, query.shape[3]))
+    shape = (batch_size, num_groups, num_heads // num_groups, query.shape[3])
+    query = ops.reshape(query, shape)
     query = ops.transpose(query, (0, 1, 3, 2))  # (B, K, H, N / K)
     key = ops.transpose(key, (0, 2, 1, 3))  # (B, K, S, H)
-    scores = ops.transpose(ops.matmul(key, query), (0, 1, 3, 2))  # (B, K, N / K, S)
+    scores = ops.transpose(matmul(key, query), (0, 1, 3, 2))  # (B, K, N / K, S)
     return ops.reshape(scores, (batch_size, num_heads, 1, length))
 
 
@@ -80,7 +87,7 @@ def additive_scores(query, key, kernel):
     query = ops.transpose(ops.convert_to_tensor(query), (0, 2, 1, 3))  # (B, N, T, U)
     key = ops.transpose(ops.convert_to_tensor(key), (0, 2, 1, 3))  # (B, N, S, U)
     hidden = ops.tanh(query[:, :, :, None] + key[:, :, None])  # (B, N, T, S, U)
-    return ops.matmul(hidden, ops.convert_to_tensor(kernel))  # (B, N, T, S)
+    return matmul(hidden, ops.convert_to_tensor(kernel))  # (B, N, T, S)
 
 
 def attention_weights(scores, mask=None, sinks=None):
@@ -104,7 +111,7 @@ def attention_weights(scores, mask=None, sinks=None):
     [[[[0.5, 0.5, 0.0]]]]
     """
     scores = ops.convert_to_tensor(scores)
-    scores = ops.cast(scores, keras.backend.result_type(scores.dtype, "float32"))
+    scores = ops.cast(scores, at_least_float32(scores.dtype))
     if mask is not None:
         mask = ops.convert_to_tensor(mask)
         scores = ops.where(mask, scores, MASKED)
@@ -149,14 +156,14 @@ def explicit_attention(
         softcap: Bound of the scores, or `None`.
         sinks: `(N,)`, or `None`.
         dropout: Fraction of weights dropped.
-        seed: Seed of the dropout.
+        seed: int32 scalar tensor, from `draw_seed`.
         score: Function of query and key, or `None` for the dot product.
         change_weights: Function of the weights, or `None`.
 
     Returns:
         `(B, T, N, Hv)` and the weights before dropout, `(B, N, T, S)`.
     """
-    dtype = keras.backend.result_type(query.dtype, "float32")
+    dtype = at_least_float32(query.dtype)
     if score is None:
         # In half precision a large score would be rounded by more than a weight bears.
         query, key = ops.cast(query, dtype) * scale, ops.cast(key, dtype)
@@ -167,6 +174,7 @@ def explicit_attention(
         scores = softcap * ops.tanh(scores / softcap)
     if bias is not None:
         scores = scores + ops.cast(bias, scores.dtype)
+        mask = combine_masks(mask, (bias > -math.inf)[(None,) * (4 - len(bias.shape))])
     weights = attention_weights(scores, mask, sinks)
     weights = ops.cast(weights, value.dtype)  # (B, N, T, S)
     if change_weights is not None:
@@ -184,7 +192,40 @@ def _factors(weights, dropout, seed):
     count = rows[0] * rows[1] * rows[2]
     rows = ops.reshape(ops.arange(count, dtype="int32"), (*rows, 1))
     columns = ops.arange(columns, dtype="int32")
-    return keep_factors(draw_seed(seed), dropout, rows, columns, weights.dtype)
+    return keep_factors(seed, dropout, rows, columns, weights.dtype)
+
+
+def plain_attention(inputs, options):
+    """Computes what kernels and tiles are given, so that any backend differentiates it.
+
+    Args:
+        inputs: Dict with `query`, `key` and `value`, and `mask`, `bias`, `table` of a
+            relative bias, `sinks` and `seed` if there are some.
+        options: With the attributes `sides`, how far a query reads to the left and to
+            the right, `None` for all, `scale`, `softcap` and `dropout`.
+
+    Returns:
+        `(B, T, N, Hv)`.
+    """
+    query, key = inputs["query"], inputs["key"]
+    bias = inputs.get("bias")
+    if "table" in inputs:
+        bias = whole_bias(RelativeBias(inputs["table"], bias), query, key)
+    lengths = ops.shape(query)[1], ops.shape(key)[1]
+    output, _ = explicit_attention(
+        query,
+        key,
+        inputs["value"],
+        mask=combine_masks(inputs.get("mask"), mask_of_sides(*lengths, options.sides)),
+        bias=bias,
+        scale=options.scale,
+        softcap=options.softcap,
+        sinks=inputs.get("sinks"),
+        dropout=options.dropout,
+        seed=inputs.get("seed"),
+        score=None,
+    )
+    return ops.cast(output, inputs["value"].dtype)
 
 
 def _matmul_in_groups(left, right):
@@ -201,10 +242,10 @@ def _matmul_in_groups(left, right):
     """
     num_heads, num_groups = left.shape[1], right.shape[1]
     if num_heads == num_groups:
-        return ops.matmul(left, right)
+        return matmul(left, right)
     batch_size, _, rows, inner = ops.shape(left)
     group_rows = num_heads // num_groups * rows
     left = ops.reshape(left, (batch_size, num_groups, group_rows, inner))
-    product = ops.matmul(left, right)  # (B, K, N / K * T, Y)
+    product = matmul(left, right)  # (B, K, N / K * T, Y)
     columns = ops.shape(right)[-1]
     return ops.reshape(product, (batch_size, num_heads, rows, columns))

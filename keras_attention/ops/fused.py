@@ -5,6 +5,8 @@ NVIDIA GPUs; elsewhere its function is plain matrix products, slower than ours.
 TensorFlow has none.
 """
 
+import collections
+
 import keras
 
 from keras_attention.backend.attention_kernels import jax_attention
@@ -12,8 +14,12 @@ from keras_attention.backend.attention_kernels import join_recomputed
 from keras_attention.backend.attention_kernels import torch_attention
 from keras_attention.backend.attention_kernels import torch_attention_in_blocks
 from keras_attention.backend.loops import on_gpu
+from keras_attention.backend.own_gradients import needs_plain_functions
+from keras_attention.backend.own_gradients import with_plain_gradient_again
+from keras_attention.ops.explicit import plain_attention
 from keras_attention.ops.masks import causal_mask
 from keras_attention.ops.masks import combine_masks
+from keras_attention.ops.masks import joined_sides
 from keras_attention.ops.masks import window_mask
 from keras_attention.ops.masks import window_sides
 from keras_attention.ops.relative import RelativeBias
@@ -25,6 +31,11 @@ LARGEST_MASK = 4096 * 4096
 BIAS_OF_ROWS = 2**22
 # A window is read in blocks where there are so many times more keys than it holds.
 MOST_OF_WINDOW = 4
+
+# What a kernel has of the options of `plain_attention`.
+PlainOptions = collections.namedtuple(
+    "PlainOptions", "sides scale softcap dropout", defaults=(None, 0.0)
+)
 
 
 def why_not(query, key, value, asked=()):
@@ -52,6 +63,8 @@ def why_not(query, key, value, asked=()):
         return "the inputs are symbolic"
     backend = keras.backend.backend()
     if backend == "torch":
+        if needs_plain_functions(query, key, value):
+            return "PyTorch differentiates its kernel backward only, not by torch.func"
         return None
     if backend == "jax":
         if value.shape[-1] != key.shape[-1]:
@@ -132,6 +145,22 @@ def fused_attention(
     Returns:
         `(B, T, N, Hv)`.
     """
+    options = {"is_causal": is_causal, "window": window, "offset": offset}
+    output = _run_kernel(query, key, value, mask, bias, **options, scale=scale)
+    if keras.backend.backend() != "torch":
+        return output
+    inputs = {"query": query, "key": key, "value": value, "mask": mask, "bias": bias}
+    if isinstance(bias, RelativeBias):
+        inputs |= {"bias": bias.rest, "table": bias.table}
+    return with_plain_gradient_again(
+        output,
+        plain_attention,
+        {name: x for name, x in inputs.items() if x is not None},
+        PlainOptions(joined_sides(**options), scale),
+    )
+
+
+def _run_kernel(query, key, value, mask, bias, is_causal, window, offset, scale):
     torch_runs = keras.backend.backend() == "torch"
     if torch_runs and _runs_in_blocks(key, mask, bias, window, offset):
         left, right = window_sides(window)

@@ -6,13 +6,26 @@ three axes, `(B or 1, T or 1, S)`, so masks combine with `&`, `|` and `~`:
     causal_mask(T) & padding_mask(tokens != 0)          a decoder's self-attention
     causal_mask(T) | prefix_mask(prefix_lengths, T)     a prefix language model
 
+In a functional model, that knows no length yet, a Keras tensor stands for its length:
+`causal_mask(tokens) & padding_mask(tokens != 0)`.
+
 Letters: B batch, T query length, S key length.
 """
 
+import math
 import numbers
 
 import keras
+import numpy as np
 from keras import ops
+
+# The least number of each dtype. That of bfloat16 has 8 bits, all of them ones.
+LEAST = {
+    **{
+        dtype: float(np.finfo(dtype).min) for dtype in ("float16", "float32", "float64")
+    },
+    "bfloat16": -(2.0 - 2.0**-7) * 2.0**127,
+}
 
 
 def padding_mask(padding):
@@ -29,7 +42,7 @@ def padding_mask(padding):
     >>> keras.ops.convert_to_numpy(padding_mask([[True, True, False]])).tolist()
     [[[True, True, False]]]
     """
-    return ops.expand_dims(ops.convert_to_tensor(padding, "bool"), 1)
+    return ops.expand_dims(ops.cast(ops.convert_to_tensor(padding), "bool"), 1)
 
 
 def length_mask(lengths, max_length):
@@ -37,7 +50,8 @@ def length_mask(lengths, max_length):
 
     Args:
         lengths: `(B,)` integers, the number of real tokens.
-        max_length: Length S of the padded sequences.
+        max_length: Length S of the padded sequences, or a tensor `(B, S, ...)` of that
+            length.
 
     Returns:
         `(B, 1, S)` boolean.
@@ -47,30 +61,32 @@ def length_mask(lengths, max_length):
     >>> keras.ops.convert_to_numpy(length_mask([1, 3], 3)).tolist()
     [[[True, False, False]], [[True, True, True]]]
     """
-    lengths = ops.convert_to_tensor(lengths, "int32")
-    positions = ops.arange(max_length, dtype="int32")
-    return positions[None, None, :] < lengths[:, None, None]
+    lengths = ops.cast(ops.convert_to_tensor(lengths), "int32")
+    return ops.less(_positions(max_length)[:, None], lengths[:, None, None])
 
 
 def causal_mask(query_length, key_length=None, offset=0):
     """Lets a query read itself and what came before it.
 
     Args:
-        query_length: T.
-        key_length: S. Defaults to T.
+        query_length: T, or a tensor `(B, T, ...)` of that length, as in a functional
+            model that does not know it.
+        key_length: S, or a tensor. Defaults to T.
         offset: Position of the first query among the keys, as in decoding with a
             cache. The first key has position 0.
 
     Returns:
         `(1, T, S)` boolean, True where `s <= t + offset`.
 
+    Raises:
+        ValueError: A length is not known.
+
     Example:
 
     >>> keras.ops.convert_to_numpy(causal_mask(2, 3, offset=1)).astype(int).tolist()
     [[[1, 1, 0], [1, 1, 1]]]
     """
-    query, key = _positions(query_length, key_length, offset)
-    return key <= query
+    return mask_of_sides(query_length, key_length, (None, 0), offset)
 
 
 def window_mask(query_length, key_length=None, *, window, offset=0):
@@ -79,8 +95,8 @@ def window_mask(query_length, key_length=None, *, window, offset=0):
     Beltagy et al. 2020, arXiv:2004.05150, Section 3.1 (sliding window).
 
     Args:
-        query_length: T.
-        key_length: S. Defaults to T.
+        query_length: T, or a tensor `(B, T, ...)` of that length.
+        key_length: S, or a tensor. Defaults to T.
         window: Integer w: the keys less than w away, itself included; with a causal
             mask, the last w tokens. Or a pair `(left, right)`: so many keys before
             and after.
@@ -90,16 +106,93 @@ def window_mask(query_length, key_length=None, *, window, offset=0):
         `(1, T, S)` boolean.
 
     Raises:
-        ValueError: `window` reaches nothing.
+        ValueError: `window` reaches nothing, or a length is not known.
 
     Example:
 
     >>> keras.ops.convert_to_numpy(window_mask(3, window=2)).astype(int).tolist()
     [[[1, 1, 0], [1, 1, 1], [0, 1, 1]]]
     """
-    left, right = window_sides(window)
-    query, key = _positions(query_length, key_length, offset)
-    return (key >= query - left) & (key <= query + right)
+    sides = window_sides(window)
+    return mask_of_sides(query_length, key_length, sides, offset)
+
+
+def mask_of_sides(query_length, key_length, sides, offset=0):
+    """Lets a query read so many keys to its left and to its right.
+
+    Args:
+        query_length: T, or a tensor `(B, T, ...)` of that length.
+        key_length: S, or a tensor, or `None` for T.
+        sides: `(left, right)`, each an integer, or `None` for all.
+        offset: Position of the first query among the keys.
+
+    Returns:
+        `(1, T, S)` boolean, or `None` where all is read.
+
+    Example:
+
+    >>> keras.ops.convert_to_numpy(mask_of_sides(2, 3, (None, 0))).astype(int).tolist()
+    [[[1, 0, 0], [1, 1, 0]]]
+    """
+    left, right = sides
+    if left is None and right is None:
+        return None
+    query = ops.add(_positions(query_length)[:, :, None], offset)  # (1, T, 1)
+    key_length = query_length if key_length is None else key_length
+    key = _positions(key_length)[:, None]  # (1, 1, S)
+    masks = []
+    if left is not None:
+        masks.append(ops.greater_equal(key, ops.subtract(query, left)))
+    if right is not None:
+        masks.append(ops.less_equal(key, ops.add(query, right)))
+    return masks[0] if len(masks) == 1 else ops.logical_and(*masks)
+
+
+def joined_sides(is_causal, window, offset=0):
+    """How far a query reads from its own number among the keys.
+
+    Args:
+        is_causal: Whether query t reads only keys 0 to `t + offset`.
+        window: How far a query reads, or `None`.
+        offset: Position of the first query among the keys, an integer.
+
+    Returns:
+        `(left, right)`, each an integer, or `None` for all.
+
+    Example:
+
+    >>> joined_sides(True, 4), joined_sides(False, (2, 1), offset=5)
+    ((3, 0), (-3, 6))
+    """
+    left, right = (None, None) if window is None else window_sides(window)
+    right = 0 if is_causal else right
+    # From its place among the keys, a query reads less to the left, more to the right.
+    left = None if left is None else left - offset
+    return left, None if right is None else right + offset
+
+
+def least_as_infinity(bias):
+    """Reads the least number of a dtype as minus infinity, which hides a key.
+
+    Other libraries write a mask as a bias of one or the other.
+
+    Args:
+        bias: A tensor.
+
+    Returns:
+        The bias, of the same shape and dtype.
+
+    Example:
+
+    >>> bias = [[0.0, float(np.finfo("float32").min)]]
+    >>> keras.ops.convert_to_numpy(least_as_infinity(bias)).tolist()
+    [[0.0, -inf]]
+    """
+    bias = ops.convert_to_tensor(bias)
+    dtype = keras.backend.standardize_dtype(bias.dtype)
+    if dtype not in LEAST:
+        return bias
+    return ops.where(bias > LEAST[dtype], bias, ops.cast(-math.inf, dtype))
 
 
 def window_sides(window):
@@ -139,7 +232,7 @@ def prefix_mask(prefix_lengths, key_length):
 
     Args:
         prefix_lengths: `(B,)` integers.
-        key_length: S.
+        key_length: S, or a tensor `(B, S, ...)` of that length.
 
     Returns:
         `(B, 1, S)` boolean.
@@ -174,7 +267,7 @@ def block_mask(query_blocks, key_blocks=None):
     query_blocks = ops.convert_to_tensor(query_blocks)
     key_blocks = query_blocks if key_blocks is None else key_blocks
     key_blocks = ops.convert_to_tensor(key_blocks)
-    return query_blocks[:, :, None] == key_blocks[:, None, :]
+    return ops.equal(query_blocks[:, :, None], key_blocks[:, None, :])
 
 
 def combine_masks(*masks):
@@ -235,8 +328,22 @@ def lift_mask(mask):
     return mask[:, *(None,) * (4 - len(shape))]
 
 
-def _positions(query_length, key_length, offset):
-    key_length = query_length if key_length is None else key_length
-    query = ops.arange(query_length, dtype="int32")[None, :, None] + offset  # (1, T, 1)
-    key = ops.arange(key_length, dtype="int32")[None, None, :]  # (1, 1, S)
-    return query, key
+def _positions(length):
+    """The positions from 0, `(1, length)`, int32.
+
+    Args:
+        length: A number; or a tensor, whose second axis is that long.
+    """
+    if length is None:
+        raise ValueError(
+            "The length is not known before the model runs. Pass the tensor itself in "
+            "place of its length, such as `causal_mask(tokens)`; attention layers take "
+            "`use_causal_mask=True`."
+        )
+    if len(getattr(length, "shape", ())) < 2:
+        return ops.arange(length, dtype="int32")[None]
+    if not isinstance(length, keras.KerasTensor):
+        return ops.arange(ops.shape(length)[1], dtype="int32")[None]
+    # A Keras tensor again, which others can be combined with.
+    first = length[(slice(1), slice(None), *(0,) * (len(length.shape) - 2))]
+    return ops.subtract(ops.cumsum(ops.ones_like(first, "int32"), axis=1), 1)

@@ -3,7 +3,7 @@
 Attention treats its keys as a set. Positions enter in one of three ways: added to the
 tokens (sinusoidal), as a rotation of queries and keys (rotary), or added to the scores
 (ALiBi, relative position bias). All tables are computed in float64 and rounded once to
-float32, and stay float32 under every dtype policy: in bfloat16 two neighbours far from
+float32, or not at all for float64: in bfloat16 two neighbours far from
 the start would share one encoding.
 
 Letters: B batch, T query length, S key length, N heads, H width of a head, D width of
@@ -19,9 +19,12 @@ from keras import ops
 
 from keras_attention.backend.constants import compiled_by_torch
 from keras_attention.backend.constants import constant
+from keras_attention.backend.dtypes import at_least_float32
 
 
-def sinusoidal_positions(length, hidden_dim, *, layout="interleaved", base=10000.0):
+def sinusoidal_positions(
+    length, hidden_dim, *, layout="interleaved", base=10000.0, dtype="float32"
+):
     """Encodes each position by sines and cosines of different wavelengths.
 
     Vaswani et al. 2017, arXiv:1706.03762, Section 3.5:
@@ -35,9 +38,10 @@ def sinusoidal_positions(length, hidden_dim, *, layout="interleaved", base=10000
         layout: `"interleaved"` as in the paper, or `"concatenated"`: all sines, then
             all cosines, as in its published code.
         base: Ratio of the longest to the shortest wavelength.
+        dtype: That of the result.
 
     Returns:
-        `(T, D)` or `(B, T, D)` float32.
+        `(T, D)` or `(B, T, D)`.
 
     Raises:
         ValueError: `hidden_dim` is odd or `layout` unknown.
@@ -53,14 +57,14 @@ def sinusoidal_positions(length, hidden_dim, *, layout="interleaved", base=10000
             f"Received: hidden_dim={hidden_dim}"
         )
     _check_layout(layout, ("interleaved", "concatenated"))
-    cosines, sines = _waves(length, hidden_dim, base)  # (T, D / 2)
+    cosines, sines = _waves(length, hidden_dim, base, dtype=dtype)  # (T, D / 2)
     if layout == "concatenated":
         return ops.concatenate([sines, cosines], axis=-1)
     shape = (*ops.shape(sines)[:-1], hidden_dim)
     return ops.reshape(ops.stack([sines, cosines], axis=-1), shape)
 
 
-def rotary_angles(length, rotary_dim, *, base=10000.0, scaling=1.0):
+def rotary_angles(length, rotary_dim, *, base=10000.0, scaling=1.0, dtype="float32"):
     """Gives the angle by which rotary positions turn each pair of channels.
 
     Su et al. 2021, arXiv:2104.09864, Section 3.2.2: theta_i = base^(-2i / H).
@@ -71,10 +75,10 @@ def rotary_angles(length, rotary_dim, *, base=10000.0, scaling=1.0):
         base: Ratio of the longest to the shortest wavelength.
         scaling: Positions are divided by this to read sequences longer than trained
             (position interpolation, Chen et al. 2023, arXiv:2306.15595).
+        dtype: That of the result.
 
     Returns:
-        Cosines and sines, each `(T, rotary_dim / 2)` or `(B, T, rotary_dim / 2)`
-        float32.
+        Cosines and sines, each `(T, rotary_dim / 2)` or `(B, T, rotary_dim / 2)`.
 
     Raises:
         ValueError: `rotary_dim` is odd.
@@ -90,7 +94,7 @@ def rotary_angles(length, rotary_dim, *, base=10000.0, scaling=1.0):
             "Rotary positions turn pairs of channels, so their number must be even. "
             f"Received: rotary_dim={rotary_dim}"
         )
-    return _waves(length, rotary_dim, base, scaling)
+    return _waves(length, rotary_dim, base, scaling, dtype)
 
 
 def apply_rotary(x, cosines, sines, *, layout="half"):
@@ -129,7 +133,7 @@ def apply_rotary(x, cosines, sines, *, layout="half"):
         )
     cosines, sines = (ops.expand_dims(a, -2) for a in (cosines, sines))  # for N heads
     turned, rest = x[..., : 2 * half], x[..., 2 * half :]
-    turned = ops.cast(turned, keras.backend.result_type(x.dtype, "float32"))
+    turned = ops.cast(turned, at_least_float32(x.dtype))
     if layout == "half":
         first, second = turned[..., :half], turned[..., half:]
     else:
@@ -164,13 +168,18 @@ def alibi_slopes(num_heads):
     >>> alibi_slopes(2).tolist()
     [0.0625, 0.00390625]
     """
+    return _slopes(num_heads).astype("float32")
+
+
+def _slopes(num_heads):
+    """Those of `alibi_slopes`, in float64."""
     below = 2 ** math.floor(math.log2(num_heads))
     slopes = 2.0 ** (-8 / below * np.arange(1, below + 1))
     above = 2.0 ** (-4 / below * np.arange(1, 2 * below + 1, 2))
-    return np.concatenate([slopes, above[: num_heads - below]]).astype("float32")
+    return np.concatenate([slopes, above[: num_heads - below]])
 
 
-def alibi_bias(num_heads, query_length, key_length=None, offset=0):
+def alibi_bias(num_heads, query_length, key_length=None, offset=0, dtype="float32"):
     """Lowers each score in proportion to the distance of query and key.
 
     Press et al. 2022, arXiv:2108.12409, Section 3; symmetric, so that it serves
@@ -181,9 +190,10 @@ def alibi_bias(num_heads, query_length, key_length=None, offset=0):
         query_length: T.
         key_length: S. Defaults to T.
         offset: Position of the first query among the keys.
+        dtype: That of the result.
 
     Returns:
-        `(1, N, T, S)` float32.
+        `(1, N, T, S)`.
 
     Example:
 
@@ -191,8 +201,8 @@ def alibi_bias(num_heads, query_length, key_length=None, offset=0):
     [[-0.0, -0.00390625, -0.0078125]]
     """
     distances = ops.absolute(_relative_positions(query_length, key_length, offset))
-    slopes = constant(alibi_slopes(num_heads)[None, :, None, None])
-    return -slopes * ops.cast(distances, "float32")[None, None]
+    slopes = constant(_slopes(num_heads).astype(dtype)[None, :, None, None])
+    return -slopes * ops.cast(distances, dtype)[None, None]
 
 
 def relative_position_buckets(
@@ -288,31 +298,32 @@ def _frequencies(dim, base, scaling):
     return frequencies / scaling  # (dim / 2,)
 
 
-def _waves(length, dim, base, scaling=1.0):
+def _waves(length, dim, base, scaling=1.0, dtype="float32"):
     """Computes cosine and sine of every position times every frequency."""
     if isinstance(length, int) and not compiled_by_torch():
-        return tuple(constant(wave) for wave in _table(length, dim, base, scaling))
+        waves = _table(length, dim, base, scaling, dtype)
+        return tuple(constant(wave) for wave in waves)
     frequencies = _frequencies(dim, base, scaling)
     if isinstance(length, (int, np.integer)):
         length = np.arange(length)
     if isinstance(length, (np.ndarray, list, tuple)):
         angles = np.asarray(length)[..., None] * frequencies  # in float64
         waves = np.cos(angles), np.sin(angles)
-        return tuple(constant(wave.astype("float32")) for wave in waves)
+        return tuple(constant(wave.astype(dtype)) for wave in waves)
     # Known at run time only: a length (TensorFlow), or positions that are a tensor.
     # JAX has no float64 unless told so; there, angles are rounded like positions.
-    dtype = "float32" if keras.backend.backend() == "jax" else "float64"
+    wide = dtype if keras.backend.backend() == "jax" else "float64"
     positions = ops.arange(length) if len(length.shape) == 0 else length
-    positions = ops.expand_dims(ops.cast(positions, dtype), -1)
-    angles = positions * constant(frequencies.astype(dtype))
-    return ops.cast(ops.cos(angles), "float32"), ops.cast(ops.sin(angles), "float32")
+    positions = ops.expand_dims(ops.cast(positions, wide), -1)
+    angles = positions * constant(frequencies.astype(wide))
+    return ops.cast(ops.cos(angles), dtype), ops.cast(ops.sin(angles), dtype)
 
 
 @functools.lru_cache(maxsize=64)
-def _table(length, dim, base, scaling):
+def _table(length, dim, base, scaling, dtype):
     """Cosine and sine for the positions from 0, once for all layers and steps."""
     angles = np.arange(length)[:, None] * _frequencies(dim, base, scaling)
-    return np.cos(angles).astype("float32"), np.sin(angles).astype("float32")
+    return np.cos(angles).astype(dtype), np.sin(angles).astype(dtype)
 
 
 def _relative_positions(query_length, key_length, offset):

@@ -10,6 +10,8 @@ Letters: T query length, S key length, N heads, R and C rows and columns of a ta
 
 from keras import ops
 
+from keras_attention.ops.masks import least_as_infinity
+
 # Up to so many numbers, 64 MiB in float32, a bias is rather made once as a whole.
 MOST_OF_WHOLE = 2**24
 
@@ -135,8 +137,10 @@ def add_biases(bias, other):
         return other if bias is None else bias
     if isinstance(other, RelativeBias):
         bias, other = other, bias
+    if not isinstance(other, RelativeBias):
+        other = least_as_infinity(other)  # before it takes another dtype
     if not isinstance(bias, RelativeBias):
-        return ops.add(bias, other)
+        return ops.add(least_as_infinity(bias), other)
     rest = other if bias.rest is None else ops.add(bias.rest, other)
     return RelativeBias(bias.table, rest, bias.is_learned)
 

@@ -5,9 +5,10 @@ Letters: those of `chunked.py`, which goes over the tiles.
 
 import functools
 
-import keras
 from keras import ops
 
+from keras_attention.backend.dtypes import at_least_float32
+from keras_attention.backend.dtypes import larger
 from keras_attention.backend.loops import repeat
 from keras_attention.ops.dropout import keep_factors
 from keras_attention.ops.explicit import MASKED
@@ -33,7 +34,7 @@ class Tiles:
     def __init__(self, inputs, size, options, span=1):
         query, key = inputs["query"], inputs["key"]
         self.size, self.options, self.span = size, options, span
-        self.dtype = keras.backend.result_type(query.dtype, "float32")
+        self.dtype = at_least_float32(query.dtype)
         self.batch_size, self.query_length, self.num_heads, _ = ops.shape(query)
         self.key_length, self.num_groups = ops.shape(key)[1:3]
         query_size, key_size = size
@@ -127,7 +128,8 @@ class Tiles:
             scores, slope = options.softcap * bounded, 1.0 - ops.square(bounded)
         if self.bias is not None:
             part = ops.slice(self.bias, *self._part(self.bias, i, j))
-            scores = scores + ops.cast(part, self.dtype)
+            # Minus infinity hides a key, as a mask does.
+            scores = scores + larger(ops.cast(part, self.dtype), MASKED)
         if self.table is not None:
             part = ops.slice(self.table, *self._part_of_table(i, j))
             lengths = self.size[0], self.span * self.size[1]

@@ -10,6 +10,7 @@ import types
 
 import keras
 
+from keras_attention.backend.weights import track_weights_again
 from keras_attention.checkpoints.tensors import open_safetensors
 from keras_attention.checkpoints.weights import listed
 from keras_attention.checkpoints.weights import named_layers
@@ -134,6 +135,7 @@ def add_lora(
     }
     # Not attributes of their own: Keras would take the weights for the model's.
     model._lora = types.SimpleNamespace(options=options, frozen=frozen)
+    track_weights_again(model)
     _forget_programs(model)
     return sum(math.prod(weight.shape) for weight in model.trainable_weights)
 
@@ -200,6 +202,7 @@ def merge_lora(model):
     for weight in model._lora.frozen:
         weight.trainable = True
     del model._lora
+    track_weights_again(model)
     model.compiled = False
     _forget_programs(model)
 

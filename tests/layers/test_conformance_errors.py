@@ -187,6 +187,26 @@ CONSTRUCTORS = {
     ),
 }
 CALLS = {
+    "a picture": (
+        lambda: layers.MultiHeadSelfAttention(4, 3)(ones(B, 4, 4, D)),
+        ["three axes (batch, length, width)", "(2, 4, 4, 8)", "Reshape((-1, 8))"],
+    ),
+    "a video": (
+        lambda: layers.TransformerEncoder(block(), 1)(ones(B, 2, 4, 4, D)),
+        ["three axes (batch, length, width)", "(2, 2, 4, 4, 8)", "TimeDistributed"],
+    ),
+    "a picture that is read": (
+        lambda: layers.AdditiveAttention(4)(X, ones(B, 4, 4, D)),
+        ["`value` must have three axes", "(2, 4, 4, 8)", "Reshape((-1, 8))"],
+    ),
+    "a picture into a pooling": (
+        lambda: layers.AttentionPooling(2)(ones(B, 4, 4, D)),
+        ["`inputs` must have three axes", "Reshape((-1, 8))"],
+    ),
+    "one vector": (
+        lambda: layers.MultiHeadAttention(4, 3)(ones(B, D), Y),
+        ["`query` must have three axes", "(2, 8)", "expand_dims"],
+    ),
     "a float mask": (
         lambda: self_attention(mask=ones(B, T)),
         ["`mask` must be boolean", "mask.dtype=float32", "mask != 0", "`bias`"],

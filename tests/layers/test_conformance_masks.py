@@ -218,6 +218,69 @@ def test_layers_of_a_sequence_pass_its_mask_on(words, rng, weights):
         np.testing.assert_array_equal(found, TOKENS != 0)
 
 
+@pytest.mark.parametrize("weights", [False, True])
+def test_the_padding_of_queries_goes_on_with_what_they_read(words, rng, weights):
+    """Whatever is passed as `mask`, and to whichever layer stands behind."""
+    others = rng.standard_normal((B, S, D)).astype("float32")
+    given = {"mask": np.ones((B, T, S), bool), "return_attention_scores": weights}
+    for layer in (
+        attention(),
+        layers.AdditiveAttention(4),
+        layers.DotProductAttention(),
+        layers.ScaledDotProduct(),
+        layers.LuongAttention(),
+    ):
+        rest = {k: v for k, v in given.items() if k != "mask"}
+        np.testing.assert_array_equal(
+            mask_behind(layer, words, others, **rest), TOKENS != 0
+        )
+        if not isinstance(layer, layers.LuongAttention):
+            np.testing.assert_array_equal(
+                mask_behind(layer, words, others, **given), TOKENS != 0
+            )
+    given["mask"] = np.ones((B, T, T), bool)
+    for layer in (self_attention(), block(), encoder_stack()):
+        np.testing.assert_array_equal(mask_behind(layer, words, **given), TOKENS != 0)
+
+
+def test_the_padding_of_keys_alone_is_not_read(words, rng):
+    query = rng.standard_normal((B, S, D)).astype("float32")
+    plain = keras.ops.convert_to_tensor(to_numpy(words))
+    for layer in (
+        attention(),
+        layers.AdditiveAttention(4),
+        layers.DotProductAttention(),
+        layers.ScaledDotProduct(),
+        layers.LuongAttention(),
+    ):
+        found = layer(query, plain, words)
+        expected = layer(query, plain, plain, mask=TOKENS != 0)
+        np.testing.assert_allclose(to_numpy(found), to_numpy(expected), atol=1e-6)
+
+
+def test_a_mask_may_be_a_list(rng):
+    x = rng.standard_normal((B, T, D)).astype("float32")
+    for mask in (TOKENS != 0, np.tril(np.ones((1, T, T), bool))):
+        for layer in (self_attention(), block(), encoder_stack()):
+            expected = to_numpy(layer(x, mask=mask))
+            np.testing.assert_allclose(
+                to_numpy(layer(x, mask=mask.tolist())), expected, atol=1e-6
+            )
+
+
+def test_a_loss_behind_attention_leaves_padding_out(rng):
+    """Keras weights the loss by the mask of what a model gives."""
+    tokens, others = keras.Input((T,), dtype="int32"), keras.Input((S, D))
+    words = keras.layers.Embedding(7, D, mask_zero=True)(tokens)
+    outputs = keras.layers.Dense(1)(attention()(words, others))
+    model = keras.Model((tokens, others), outputs)
+    model.compile("sgd", "mse")
+    y = rng.standard_normal((B, S, D)).astype("float32")
+    found = model.evaluate((TOKENS, y), np.zeros((B, T, 1)), verbose=0)
+    values = to_numpy(model((TOKENS, y)))[TOKENS != 0]
+    np.testing.assert_allclose(found, (values**2).mean(), rtol=1e-5)
+
+
 def test_learned_tokens_are_no_padding(words):
     found = mask_behind(layers.ClassToken(2), words)
     np.testing.assert_array_equal(found[:, :2], True)

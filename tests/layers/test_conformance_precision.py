@@ -1,9 +1,10 @@
-"""In half precision the weights stay float32, and the outputs near."""
+"""In half precision weights stay float32 and outputs near; float64 is whole."""
 
 import keras
 import numpy as np
 import pytest
 
+from helpers import BACKEND
 from helpers import to_numpy
 from keras_attention import layers
 from layers.layer_table import randomize
@@ -116,3 +117,71 @@ def test_a_bias_is_added_in_float32(name, policy):
     expected = expected / expected.sum(axis=-1, keepdims=True)
     found = np.asarray(to_numpy(weights), "float32")[0]
     np.testing.assert_allclose(found, np.broadcast_to(expected, found.shape), rtol=1e-2)
+
+
+# Without Keras's norms and cells: on JAX and PyTorch they round to float32.
+ALL_OURS = [
+    row
+    for row in ROWS
+    if row.name.startswith(
+        (
+            *("AdditiveAttention", "AlibiBias", "AttentionPooling", "DotProduct"),
+            *("FeedForward", "LSTMN", "LowRankAdapter", "LuongAttention", "MultiHead"),
+            *("PatchEmbedding", "Positional", "Relative", "Rotary", "ScaledDot"),
+        )
+    )
+]
+
+
+@pytest.fixture
+def in_float64():
+    keras.config.set_dtype_policy("float64")
+    if BACKEND != "jax":
+        yield
+        return
+    import jax
+
+    with jax.enable_x64(True):
+        yield
+
+
+@pytest.mark.usefixtures("in_float64")
+@pytest.mark.parametrize("row", ALL_OURS, ids=lambda row: row.name)
+def test_float64_is_rounded_nowhere(row):
+    """A step of 1e-9 has the slope of one of 1e-5; of float32 it would be lost."""
+    layer, arrays = row.make(), row.arrays()
+    row.call(layer, arrays)
+    randomize(layer)
+    rng = np.random.default_rng(0)
+    steps = {
+        k: rng.normal(size=x.shape) for k, x in arrays.items() if x.dtype.kind == "f"
+    }
+
+    def slope(size):
+        ends = []
+        for sign in (size, -size):
+            moved = {k: arrays[k] + sign * step for k, step in steps.items()}
+            outputs = row.call(layer, {**arrays, **moved}, weights=row.gives_weights)
+            outputs = [to_numpy(x) for x in keras.tree.flatten(outputs)]
+            assert all(x.dtype == "float64" for x in outputs)
+            ends.append(outputs)
+        return [(a - b) / (2 * size) for a, b in zip(*ends, strict=True)]
+
+    for fine, coarse in zip(slope(1e-9), slope(1e-5), strict=True):
+        size = max(np.abs(coarse).max(), 1e-3)
+        np.testing.assert_allclose(fine, coarse, atol=1e-3 * size)
+
+
+@pytest.mark.usefixtures("in_float64")
+def test_positions_are_as_fine_as_float64():
+    positions, width = np.arange(1000)[:, None], 8
+    angles = positions * 10000.0 ** (-np.arange(0, width, 2) / width)
+    zeros, ones = np.zeros((1, 1000, width)), np.ones((1, 1000, 1, width))
+    found = layers.PositionalEmbedding(kind="sinusoidal")(zeros)
+    np.testing.assert_allclose(to_numpy(found)[0, :, ::2], np.sin(angles), atol=1e-13)
+    turned = layers.RotaryEmbedding()(ones)
+    expected = np.cos(angles) - np.sin(angles)
+    found = to_numpy(turned)[0, :, 0, : width // 2]
+    np.testing.assert_allclose(found, expected, atol=1e-13)
+    found = to_numpy(layers.AlibiBias(3)(zeros[:, :9]))[0, :, 0, 8]
+    np.testing.assert_allclose(found, -8 / np.array([16, 256, 4.0]), atol=1e-13)

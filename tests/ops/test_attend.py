@@ -11,6 +11,7 @@ from helpers import input_gradients
 from helpers import to_numpy
 from keras_attention.ops import attend
 from keras_attention.ops import attention_weights
+from keras_attention.ops.dropout import draw_seed
 from ops.cases import B
 from ops.cases import BIAS_AXES
 from ops.cases import combine
@@ -312,7 +313,52 @@ def test_weights_of_a_query_that_may_read_nothing_are_zeros():
         assert to_numpy(weights).tolist() == np.zeros((1, 2, 3, 4)).tolist()
 
 
+@pytest.mark.parametrize("least", ["-inf", "min", "min, twice"])
+@pytest.mark.parametrize("implementation", (*IMPLEMENTATIONS, "chunked"))
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
+def test_a_bias_of_minus_infinity_hides_as_a_mask_does(
+    implementation, least, dtype, rng
+):
+    """So do the least number of a dtype and twice that, as other libraries write."""
+    query, key, _ = tensors(rng, query_length=5, num_key_heads=2)
+    value = rng.normal(size=key.shape).astype("float32")
+    mask = random_mask(rng, "B1TS", 5)
+    mask[0] = False
+    mask[1, 0, 2] = False
+    numbers = {"bfloat16": -(2.0 - 2.0**-7) * 2.0**127}
+    number = numbers.get(dtype) or np.finfo(dtype).min
+    number = -np.inf if least == "-inf" else float(number)
+    bias = keras.ops.cast(np.where(mask, 0.0, number), dtype)
+    if least == "min, twice":
+        bias = bias + bias
+
+    def call(options):
+        def run(*inputs):
+            inputs = (keras.ops.cast(x, dtype) for x in inputs)
+            output = attend(*inputs, **options, implementation=implementation)
+            return keras.ops.cast(output, "float32") ** 2
+
+        return to_numpy(run(query, key, value)), input_gradients(run, query, key, value)
+
+    output, gradients = call({"bias": bias})
+    expected, expected_gradients = call({"mask": mask})
+    assert not output[0].any() and not output[1, 2].any() and output[2].any()
+    tolerance = 1e-5 if dtype == "float32" else 0.05
+    for one, other in zip(
+        (output, *gradients), (expected, *expected_gradients), strict=True
+    ):
+        np.testing.assert_allclose(one, other, rtol=tolerance, atol=tolerance)
+
+
 # Dropout.
+
+
+def test_a_seed_drops_the_same_on_each_backend():
+    """The numbers of one hash, whichever random generator a backend has."""
+    generator = keras.random.SeedGenerator(7)
+    seeds = [int(draw_seed(seed)) for seed in (7, generator, generator, 2**31 + 5)]
+    assert seeds[0] == seeds[1]
+    assert seeds == [1420618368, 1420618368, -2065701882, -73847532]
 
 
 def test_the_same_seed_drops_the_same_weights(rng):

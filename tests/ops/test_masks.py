@@ -8,6 +8,7 @@ import pytest
 
 from helpers import BACKEND
 from helpers import to_numpy
+from keras_attention.layers import MultiHeadSelfAttention
 from keras_attention.ops import attend
 from keras_attention.ops import block_mask
 from keras_attention.ops import causal_mask
@@ -245,3 +246,59 @@ def test_masks_are_made_under_jit_from_an_offset_not_yet_known():
 
     expected = np.array([[[0, 0, 1, 0, 0, 0]], [[0, 0, 1, 1, 1, 0]]], bool)
     check(step(4, np.array([3, 6])), expected)
+
+
+# Keras tensors, in a functional model.
+
+
+def last_of(tokens):
+    return keras.ops.sum(keras.ops.cast(tokens > 4, "int32"), axis=1)
+
+
+OF_TOKENS = {
+    "causal and padding": lambda t: causal_mask(t) & padding_mask(t != 0),
+    "a window and padding": lambda t: combine_masks(window_mask(t, window=2), t != 0),
+    "a prefix": lambda t: causal_mask(t) | prefix_mask(last_of(t), t),
+    "lengths": lambda t: length_mask(last_of(t), t),
+    "blocks": lambda t: block_mask(t // 4),
+    "blocks of others": lambda t: block_mask(t // 4, t // 3),
+}
+
+
+@pytest.mark.parametrize("length", [5, None])
+@pytest.mark.parametrize("name", OF_TOKENS)
+def test_masks_are_made_of_keras_tensors(name, length, tmp_path):
+    tokens = keras.Input((length,), dtype="int32")
+    words = keras.layers.Embedding(10, 8)(tokens)
+    layer = MultiHeadSelfAttention(2, 4)
+    model = keras.Model(tokens, layer(words, mask=OF_TOKENS[name](tokens)))
+    model.save(tmp_path / "model.keras")
+    again = keras.models.load_model(tmp_path / "model.keras")
+    array = np.array([[3, 4, 5, 0, 0], [6, 7, 8, 9, 1]], "int32")
+    for x in (array, array[:, :3]) if length is None else (array,):
+        x = keras.ops.convert_to_tensor(x)
+        expected = layer(model.layers[1](x), mask=OF_TOKENS[name](x))
+        for found in (model(x), again(x)):
+            np.testing.assert_allclose(to_numpy(found), to_numpy(expected), atol=1e-6)
+
+
+def test_a_length_that_is_not_known_is_refused():
+    tokens = keras.Input((None,), dtype="int32")
+    with pytest.raises(ValueError, match=r"The length is not known.*causal_mask\(tok"):
+        causal_mask(keras.ops.shape(tokens)[1])
+
+
+def test_attention_itself_takes_keras_tensors(tmp_path, rng):
+    query, key = keras.Input((None, 2, 4)), keras.Input((None, 2, 4))
+    mask = keras.Input((None,), dtype="bool")
+    options = {"is_causal": True, "softcap": 2.0}
+    outputs = attend(query, key, key, mask=mask, **options)
+    model = keras.Model((query, key, mask), outputs)
+    assert outputs.shape == (None, None, 2, 4)
+    model.save(tmp_path / "model.keras")
+    again = keras.models.load_model(tmp_path / "model.keras")
+    x, y = (rng.normal(size=(2, n, 2, 4)).astype("float32") for n in (3, 5))
+    mask = rng.random((2, 5)) < 0.7
+    expected = to_numpy(attend(x, y, y, mask=mask, **options))
+    for found in (model((x, y, mask)), again((x, y, mask))):
+        np.testing.assert_allclose(to_numpy(found), expected, atol=1e-6)
