@@ -26,6 +26,7 @@ from keras_attention.checkpoints.presets import find_family
 from keras_attention.checkpoints.presets import find_folder
 from keras_attention.checkpoints.presets import preset_arguments
 from keras_attention.checkpoints.published import load_published
+from keras_attention.checkpoints.published import room_for_weights
 from keras_attention.checkpoints.published import save_published
 from keras_attention.checkpoints.state import freeze_layers
 from keras_attention.checkpoints.state import frozen_layers
@@ -220,7 +221,9 @@ class Application(keras.Model):
                 leaves them random. By default they are loaded if there are any.
             **overrides: Arguments of the constructor that replace those of the preset.
                 Where one makes another head, as `num_classes` does, the head is new and
-                the rest is loaded.
+                the rest is loaded. Of a published checkpoint `vocabulary_size`,
+                `max_length` and `num_segments` may be larger, and the new rows of the
+                tables are drawn; or smaller, and the last rows are left out.
 
         Returns:
             A model.
@@ -247,7 +250,10 @@ class Application(keras.Model):
         check_assets(folder, config)
         model_class = find_class(config, folder, CLASSES, cls)
         saved = deserialize_arguments(model_class, config, folder)
-        with postpone_initial_values() as initial_values:
+        most = (
+            room_for_weights(folder, saved, folder / CONFIG) if load_weights else None
+        )
+        with postpone_initial_values(most) as initial_values:
             model = model_class(**{**saved, **overrides})
         loaded = []
         if load_weights:
@@ -275,7 +281,8 @@ class Application(keras.Model):
                 overrides = {"head": head, **overrides}
         if _other_heads(cls, saved, overrides):  # the classes of one that is dropped
             saved.update(dict.fromkeys(saved.keys() & {"num_classes", "class_names"}))
-        with postpone_initial_values() as initial_values:
+        most = room_for_weights(folder, saved, place) if load_weights else None
+        with postpone_initial_values(most) as initial_values:
             model = cls(**{**saved, **overrides})
         loaded = []
         if load_weights:
@@ -292,6 +299,7 @@ class Application(keras.Model):
                 head_layers=_layers_of(cls.head_layers()) if may_be_left else (),
                 may_resize=bool(overrides),
                 may_have_other_heads=not family.knows_head(config),
+                draw=initial_values.draw,
             )
         initial_values.draw(except_for=loaded)
         return model

@@ -8,6 +8,8 @@ import shutil
 import time
 import uuid
 
+from keras_attention.files import read_json
+
 CONFIG = "config.json"
 WEIGHTS = "model.safetensors"
 
@@ -200,12 +202,7 @@ def read_config(folder):
             f"There is no {CONFIG} in {folder}. Expected the folder of a checkpoint. "
             f"Found: {found}."
         )
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(
-            f"{path} is not JSON: {error}. Copy or save the checkpoint again."
-        ) from error
+    config = read_json(path)
     is_dict = isinstance(config, dict)
     if is_dict and (is_published(config) or config.keys() >= set(OUR_KEYS)):
         return config

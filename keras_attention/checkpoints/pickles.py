@@ -26,6 +26,8 @@ DTYPES = {
     "ByteStorage": np.uint8,
     "BoolStorage": np.bool_,
 }
+# Numbers that a view may repeat, as `expand` makes them, without holding them.
+MOST_REPEATED = 10_000_000
 # The first two pickles of a file of the older form.
 MAGIC = 0x1950A86A20F9469CFC6C
 PROTOCOL = 1001
@@ -68,6 +70,8 @@ class StoredTensor:
         )
         if math.prod(shape) and last >= storage.size:
             raise pickle.UnpicklingError("a tensor reaches beyond its storage")
+        if math.prod(shape) > max(storage.size, MOST_REPEATED):
+            raise pickle.UnpicklingError("a tensor has more numbers than its storage")
         self.storage, self.offset = storage, offset
         self.shape, self.strides = tuple(shape), tuple(strides)
         self.dtype = storage.dtype
@@ -177,6 +181,11 @@ def _read_zip(path):
     if len(names) != 1:
         raise ValueError(f"{len(names)} files data.pkl in it, expected one")
     folder = names[0].removesuffix("data.pkl")
+    for info in archive.infolist():
+        if info.compress_type != zipfile.ZIP_STORED:
+            raise ValueError(
+                f"{info.filename} in it is compressed, which torch never does"
+            )
     if f"{folder}byteorder" in archive.namelist():
         order = archive.read(f"{folder}byteorder")
         if order != b"little":
