@@ -10,6 +10,7 @@ import keras_attention
 from keras_attention import checkpoints
 from keras_attention.backend.kept_variables import keeping_variables
 from keras_attention.checkpoints.arguments import argument_defaults
+from keras_attention.checkpoints.arguments import built_from
 from keras_attention.checkpoints.arguments import deserialize_arguments
 from keras_attention.checkpoints.arguments import remember_arguments
 from keras_attention.checkpoints.arguments import serialize_arguments
@@ -250,11 +251,10 @@ class Application(keras.Model):
         check_assets(folder, config)
         model_class = find_class(config, folder, CLASSES, cls)
         saved = deserialize_arguments(model_class, config, folder)
-        most = (
-            room_for_weights(folder, saved, folder / CONFIG) if load_weights else None
+        place = folder / CONFIG
+        model, initial_values = _build(
+            model_class, saved, overrides, place, load_weights
         )
-        with postpone_initial_values(most) as initial_values:
-            model = model_class(**{**saved, **overrides})
         loaded = []
         if load_weights:
             new = _other_heads(model, saved, overrides)
@@ -268,12 +268,13 @@ class Application(keras.Model):
     def _from_published(cls, family, config, folder, load_weights, overrides):
         place = folder / CONFIG
         by_head = "head" in cls.head_layers()
-        saved = family.read_arguments(
-            config,
-            place,
-            head_is_given=bool(overrides.keys() & cls.head_layers().keys()),
-            body="head=None" if by_head else "num_classes=None",
-        )
+        with built_from(place, cls, overrides):
+            saved = family.read_arguments(
+                config,
+                place,
+                head_is_given=bool(overrides.keys() & cls.head_layers().keys()),
+                body="head=None" if by_head else "num_classes=None",
+            )
         saved.update(cls.read_assets(folder, given=overrides))
         if "head" in saved and saved["num_classes"] is None:
             if overrides.get("num_classes") is not None:
@@ -281,9 +282,7 @@ class Application(keras.Model):
                 overrides = {"head": head, **overrides}
         if _other_heads(cls, saved, overrides):  # the classes of one that is dropped
             saved.update(dict.fromkeys(saved.keys() & {"num_classes", "class_names"}))
-        most = room_for_weights(folder, saved, place) if load_weights else None
-        with postpone_initial_values(most) as initial_values:
-            model = cls(**{**saved, **overrides})
+        model, initial_values = _build(cls, saved, overrides, place, load_weights)
         loaded = []
         if load_weights:
             new_layers = _other_heads(cls, saved, overrides)
@@ -445,6 +444,16 @@ def _check_parents(cls):
             "application derives from `Application` alone: share layers and functions, "
             "not classes."
         )
+
+
+def _build(cls, saved, overrides, place, load_weights):
+    """A model whose weights are zero so far, and what they begin with."""
+    most = room_for_weights(place.parent, saved, place) if load_weights else None
+    with (
+        built_from(place, cls, overrides),
+        postpone_initial_values(most) as initial_values,
+    ):
+        return cls(**{**saved, **overrides}), initial_values
 
 
 def _other_heads(cls, saved, overrides):

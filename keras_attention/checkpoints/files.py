@@ -204,6 +204,13 @@ def read_config(folder):
         )
     config = read_json(path)
     is_dict = isinstance(config, dict)
+    names = config.get("architectures") if is_dict else None
+    is_list = isinstance(names, list) and all(isinstance(name, str) for name in names)
+    if names is not None and not is_list:
+        raise ValueError(
+            f"{path} has architectures={names!r}, expected a list of names. Copy or "
+            "download the file again."
+        )
     if is_dict and (is_published(config) or config.keys() >= set(OUR_KEYS)):
         return config
     found = ", ".join(config) if is_dict else repr(config)

@@ -195,14 +195,24 @@ def _read_zip(path):
         tensors = _tensors_of(RestrictedUnpickler(file, storages).load())
     for key, storage in storages.items():
         name = f"{folder}data/{key}"
-        archive.getinfo(name)  # before anything is loaded: is it there?
+        size = archive.getinfo(name).file_size  # before anything is loaded
+        check_storage(storage, size // storage.dtype.itemsize)
         storage.read_bytes = lambda name=name: _read_member(path, name)
     return tensors
 
 
+def check_storage(storage, size):
+    """Refuses a storage that holds fewer numbers than its tensors were told."""
+    if size < storage.size:
+        raise ValueError(f"a storage has {size} numbers, expected {storage.size}")
+
+
 def _read_member(path, name):
-    with zipfile.ZipFile(path) as archive:
-        return archive.read(name)
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return archive.read(name)
+    except zipfile.BadZipFile as error:
+        raise ValueError(f"{path} is damaged: {error}. Get it again.") from error
 
 
 def _read_older(path):
@@ -219,10 +229,8 @@ def _read_older(path):
         for key in RestrictedUnpickler(file, {}).load():
             (size,) = struct.unpack("<q", file.read(8))
             storage = storages[str(key)]
-            if size < 0:
-                raise ValueError(f"a storage has {size} numbers")
+            check_storage(storage, size)
             start, length = file.tell(), size * storage.dtype.itemsize
-            storage.size = size
             storage.read_bytes = lambda start=start, length=length: _read_part(
                 path, start, length
             )

@@ -128,8 +128,8 @@ def _open_several(path, stack):
     lost = [name for name, place in places.items() if name not in files[place]]
     if lost:
         raise ValueError(
-            f"{lost[0]} is not in {places[lost[0]]}, though {path.name} says so. Copy "
-            "or download the whole folder again."
+            f"{lost[0]} is not in {places[lost[0]]}, though {path} says so. Copy or "
+            "download the whole folder again."
         )
     return {name: files[place][name] for name, place in places.items()}
 

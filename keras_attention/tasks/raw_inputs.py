@@ -11,7 +11,6 @@ import numpy as np
 from keras_attention.tasks.raw_dataset import RawDataset
 from keras_attention.tasks.raw_streams import open_stream
 from keras_attention.tasks.raw_streams import PreparedDataset
-from keras_attention.tasks.raw_streams import PreparedStream
 from keras_attention.tokenizers.vocabulary import read_strings
 from keras_attention.tokenizers.vocabulary import shorten
 
@@ -152,6 +151,7 @@ class RawInputs:
         shuffle, batch_size = call.get("shuffle", True), call.get("batch_size")
         validation_size = call.get("validation_batch_size") or batch_size
         validation = call.get("validation_data")
+        given = call.get("x")
         data = self._open(call, batch_size, shuffle, sort=shuffle)
         if validation is not None:
             if is_list_of_texts(validation):  # not what `(x, y)` is
@@ -163,7 +163,7 @@ class RawInputs:
         elif isinstance(data, RawDataset) and call.get("validation_split"):
             split = call.pop("validation_split")
             call["x"], call["validation_data"] = data.split(split, validation_size)
-        if data is not None or isinstance(call.get("x"), PreparedStream):
+        if call.get("x") is not given:
             can_shuffle = isinstance(data, RawDataset | PreparedDataset)
             call["shuffle"] = shuffle and can_shuffle
         if data is not None:

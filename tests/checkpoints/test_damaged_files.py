@@ -9,6 +9,7 @@ import os
 import pickle
 import resource
 import struct
+import warnings
 import zipfile
 
 import numpy as np
@@ -87,7 +88,7 @@ MODELS = {
         **SIZES,
     ),
     "our own layout": lambda: applications.LSTMNLanguageModel(
-        vocabulary_size=9, hidden_dim=4, max_length=8
+        vocabulary_size=9, hidden_dim=4, word_dim=2
     ),
 }
 
@@ -119,7 +120,9 @@ def check_config(folders, data):
     (folder / "config.json").write_text(json.dumps(config))
     before = files_of(folder), peak_memory()
     try:
-        applications.from_preset(folder)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of weights that a file does not have
+            applications.from_preset(folder)
     except ValueError as error:
         assert str(error)
     assert files_of(folder) == before[0]
@@ -180,7 +183,7 @@ def read_all(folder):
         with open_tensors(folder) as (_, tensors):
             arrays = {name: tensor.read() for name, tensor in tensors.items()}
     except ValueError as error:
-        assert str(folder) in str(error) or "a storage has" in str(error)
+        assert str(folder) in str(error)
         arrays = None
     assert peak_memory() - before < 2**29
     return arrays
@@ -242,6 +245,8 @@ def damaged(data, whole):
     """Some bytes of a file changed, cut out or repeated."""
     whole = bytearray(whole)
     for _ in range(data.draw(strategies.integers(1, 6))):
+        if not whole:
+            break
         place = data.draw(strategies.integers(0, len(whole) - 1))
         kind = data.draw(strategies.sampled_from(("change", "cut", "repeat", "end")))
         if kind == "change":
@@ -304,7 +309,7 @@ def test_a_zip_that_unpacks_to_more_is_refused(tmp_path):
         read_pickle(path)
 
 
-@pytest.mark.parametrize("place", ["tokenizer", "cell", "vocabulary"])
+@pytest.mark.parametrize("place", ["tokenizer", "hidden_dim"])
 def test_a_config_of_ours_calls_nothing(tmp_path, place):
     """What Keras builds of a config is a layer or the like, never any function."""
     mark = tmp_path / "ran"
