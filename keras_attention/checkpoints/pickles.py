@@ -110,6 +110,7 @@ ADMITTED = {
     ("torch._utils", "_rebuild_tensor"): _rebuild_tensor,
     ("torch._utils", "_rebuild_tensor_v2"): _rebuild_tensor,
     ("torch._utils", "_rebuild_parameter"): _rebuild_parameter,
+    ("torch._utils", "_rebuild_parameter_with_state"): _rebuild_parameter,
 }
 
 
@@ -254,10 +255,12 @@ def _tensors_of(found):
     """The tensors of a state dict, also of one inside a dict, as training saves it."""
     if not isinstance(found, dict):
         raise ValueError(f"it holds a {type(found).__name__}, expected tensors by name")
-    for key in ("state_dict", "model"):
+    for key in ("state_dict", "model_state_dict", "model"):
         if isinstance(found.get(key), dict):
             found = found[key]
     tensors = {k: v for k, v in found.items() if isinstance(v, StoredTensor)}
     if not tensors:
         raise ValueError("there is no tensor in it")
-    return {re.sub(r"^module\.", "", name): tensor for name, tensor in tensors.items()}
+    # What DataParallel and torch.compile put in front.
+    wrapped = re.compile(r"^(module\.|_orig_mod\.)+")
+    return {wrapped.sub("", name): tensor for name, tensor in tensors.items()}
