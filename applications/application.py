@@ -10,6 +10,7 @@ import keras_attention
 from keras_attention import checkpoints
 from keras_attention.backend.kept_variables import keeping_variables
 from keras_attention.checkpoints.arguments import argument_defaults
+from keras_attention.checkpoints.arguments import built_from
 from keras_attention.checkpoints.arguments import deserialize_arguments
 from keras_attention.checkpoints.arguments import remember_arguments
 from keras_attention.checkpoints.arguments import serialize_arguments
@@ -27,6 +28,7 @@ from keras_attention.checkpoints.presets import find_family
 from keras_attention.checkpoints.presets import find_folder
 from keras_attention.checkpoints.presets import preset_arguments
 from keras_attention.checkpoints.published import load_published
+from keras_attention.checkpoints.published import room_for_weights
 from keras_attention.checkpoints.published import save_published
 from keras_attention.checkpoints.state import freeze_layers
 from keras_attention.checkpoints.state import frozen_layers
@@ -224,7 +226,9 @@ class Application(keras.Model):
                 leaves them random. By default they are loaded if there are any.
             **overrides: Arguments of the constructor that replace those of the preset.
                 Where one makes another head, as `num_classes` does, the head is new and
-                the rest is loaded.
+                the rest is loaded. Of a published checkpoint `vocabulary_size`,
+                `max_length` and `num_segments` may be larger, and the new rows of the
+                tables are drawn; or smaller, and the last rows are left out.
 
         Returns:
             A model.
@@ -251,8 +255,10 @@ class Application(keras.Model):
         check_assets(folder, config)
         model_class = find_class(config, folder, CLASSES, cls)
         saved = deserialize_arguments(model_class, config, folder)
-        with postpone_initial_values() as initial_values:
-            model = model_class(**{**saved, **overrides})
+        place = folder / CONFIG
+        model, initial_values = _build(
+            model_class, saved, overrides, place, load_weights
+        )
         loaded = []
         if load_weights:
             new = _other_heads(model, saved, overrides)
@@ -266,12 +272,13 @@ class Application(keras.Model):
     def _from_published(cls, family, config, folder, load_weights, overrides):
         place = folder / CONFIG
         by_head = "head" in cls.head_layers()
-        saved = family.read_arguments(
-            config,
-            place,
-            head_is_given=bool(overrides.keys() & cls.head_layers().keys()),
-            body="head=None" if by_head else "num_classes=None",
-        )
+        with built_from(place, cls, overrides):
+            saved = family.read_arguments(
+                config,
+                place,
+                head_is_given=bool(overrides.keys() & cls.head_layers().keys()),
+                body="head=None" if by_head else "num_classes=None",
+            )
         saved.update(cls.read_assets(folder, given=overrides))
         if "head" in saved and saved["num_classes"] is None:
             if overrides.get("num_classes") is not None:
@@ -279,8 +286,7 @@ class Application(keras.Model):
                 overrides = {"head": head, **overrides}
         if _other_heads(cls, saved, overrides):  # the classes of one that is dropped
             saved.update(dict.fromkeys(saved.keys() & {"num_classes", "class_names"}))
-        with postpone_initial_values() as initial_values:
-            model = cls(**build_parts({**saved, **overrides}))
+        model, initial_values = _build(cls, saved, overrides, place, load_weights)
         loaded = []
         if load_weights:
             new_layers = _other_heads(cls, saved, overrides)
@@ -296,6 +302,7 @@ class Application(keras.Model):
                 head_layers=_layers_of(cls.head_layers()) if may_be_left else (),
                 may_resize=bool(overrides),
                 may_have_other_heads=not family.knows_head(config),
+                draw=initial_values.draw,
             )
         initial_values.draw(except_for=loaded)
         return model
@@ -441,6 +448,16 @@ def _check_parents(cls):
             "application derives from `Application` alone: share layers and functions, "
             "not classes."
         )
+
+
+def _build(cls, saved, overrides, place, load_weights):
+    """A model whose weights are zero so far, and what they begin with."""
+    most = room_for_weights(place.parent, saved, place) if load_weights else None
+    with (
+        built_from(place, cls, overrides),
+        postpone_initial_values(most) as initial_values,
+    ):
+        return cls(**build_parts({**saved, **overrides})), initial_values
 
 
 def _other_heads(cls, saved, overrides):

@@ -3,6 +3,8 @@
 import argparse
 import importlib
 import importlib.metadata
+import os
+import signal
 import sys
 
 PROGRAM = "python -m keras_attention"
@@ -33,8 +35,40 @@ def main(arguments=None):
     options, rest = parser.parse_known_args(arguments)
     command = importlib.import_module(f"keras_attention.commands.{options.command}")
     if options.command in WHOLE_COMMANDS:
-        return command.main(rest)
+        return command.main(rest, Parser)
     return command.main(parser.parse_args(arguments), parser)
+
+
+def run(arguments=None):
+    """Runs a command for the shell: what ends it early takes one line.
+
+    Args:
+        arguments: List of strings. Defaults to those of the process.
+
+    Returns:
+        The exit status, as shells have it: 130 after Ctrl-C, 141 where nobody reads
+        what is written, 1 where a file or a disk fails.
+    """
+    try:
+        try:
+            status = main(arguments)
+        finally:
+            sys.stdout.flush()
+    except KeyboardInterrupt:
+        return say("stopped", 128 + signal.SIGINT)
+    except BrokenPipeError:
+        # What is left is written to nowhere, or Python would complain at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + 13  # SIGPIPE
+    except OSError as error:
+        return say(f"error: {error}", 1)
+    return status
+
+
+def say(text, status):
+    """Writes one line for people, and returns the exit status."""
+    print(f"{PROGRAM}: {' '.join(text.split())}", file=sys.stderr)
+    return status
 
 
 def build_parser():
@@ -115,4 +149,4 @@ def positive(text):
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run())

@@ -22,7 +22,7 @@ ROOMS = {
     "checkpoints": "checks files images",
     "training": "backend checkpoints checks files layers",
     "generation": "backend checks images ops tokenizers",
-    "tasks": "backend checks images layers ops tokenizers",
+    "tasks": "backend checks data images layers ops tokenizers",
     "visualization": "backend checks files layers ops tokenizers",
     "applications": "backend checkpoints checks data generation images layers ops "
     "tasks tokenizers training",

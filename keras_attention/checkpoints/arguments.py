@@ -9,6 +9,16 @@ import types
 import keras
 import numpy as np
 
+# What Python raises where a value is of another type or size than it should be.
+DAMAGE = (
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    MemoryError,
+    RuntimeError,
+    TypeError,
+)
+
 
 def remember_arguments(cls, defaults=None):
     """Gives a model class an `__init__` that passes its arguments to `_remember`.
@@ -162,7 +172,7 @@ def deserialize_arguments(cls, config, folder):
         Dict.
 
     Raises:
-        ValueError: The class has no such argument.
+        ValueError: The class has no such argument, or one of them cannot be made.
     """
     names = argument_names(cls)
     unknown = sorted(config["arguments"].keys() - set(names))
@@ -172,7 +182,46 @@ def deserialize_arguments(cls, config, folder):
             f"{', '.join(unknown)}. It has: {', '.join(names)}. Versions that wrote "
             f"it: {config['versions']}."
         )
-    return keras.saving.deserialize_keras_object(config["arguments"])
+    try:
+        return keras.saving.deserialize_keras_object(config["arguments"])
+    except Exception as error:  # what it is given may make it raise anything
+        raise ValueError(
+            f"The arguments of {cls.__name__} in {folder} cannot be read: {error} "
+            f"Versions that wrote them: {config['versions']}."
+        ) from error
+
+
+@contextlib.contextmanager
+def built_from(place, cls, overrides):
+    """Says of a file that it is damaged, where what is in it makes Python fail.
+
+    Args:
+        place: Name of the file.
+        cls: The class of the model that is built from it.
+        overrides: Arguments that were passed besides.
+
+    Raises:
+        ValueError: In place of an error that names no file.
+
+    Example:
+
+    >>> with built_from("config.json", keras.Model, {}):
+    ...     [] + 3
+    Traceback (most recent call last):
+        ...
+    ValueError: A Model cannot be built from config.json: can only concatenate list (not
+    "int") to list. Copy or download the file again.
+    """
+    try:
+        yield
+    except DAMAGE as error:
+        if overrides.keys() - set(argument_names(cls)):
+            raise  # it tells of an argument that there is not
+        said = f" and {', '.join(sorted(overrides))}" if overrides else ""
+        raise ValueError(
+            f"A {cls.__name__} cannot be built from {place}{said}: {error}. Copy or "
+            "download the file again."
+        ) from error
 
 
 @contextlib.contextmanager

@@ -4,6 +4,7 @@ Nested fields have dotted names: `"vision_config.hidden_size"`.
 """
 
 import dataclasses
+import math
 import types
 from collections.abc import Mapping
 
@@ -48,6 +49,14 @@ UNREAD = frozenset(
     cls_token_id
     """.split()
 )
+
+# By the type of a field's default: the types of its values, and how they are called.
+KINDS = {
+    bool: (bool, "true or false"),
+    int: (int, "a whole number"),
+    float: ((int, float), "a number"),
+    str: (str, "a name"),
+}
 
 # What `transformers` calls an activation, and we.
 ACTIVATIONS = types.MappingProxyType(
@@ -119,13 +128,34 @@ class Field:
         if value is REQUIRED:
             raise ValueError(f"{place} lacks the field `{self.name}`.")
         if self.values is None:
+            self._check_type(value, place)
             return value
-        if value not in self.values:
+        if isinstance(value, list | dict) or value not in self.values:
             raise ValueError(
                 f"{place} has {self.name}={value!r}, which is not known here. Known: "
                 f"{', '.join(map(repr, self.values))}."
             )
         return self.values[value]
+
+    def _check_type(self, value, place):
+        """Refuses a value of another type than that of the default."""
+        kind = float if self.default is None else type(self.default)
+        if value is None or kind not in KINDS:
+            return
+        several = value if kind is int and isinstance(value, list) else [value]
+        types, words = KINDS[kind]
+        for number in several:
+            is_bool = isinstance(number, bool) and kind is not bool
+            if is_bool or not isinstance(number, types):
+                break
+            if isinstance(number, float) and not math.isfinite(number):
+                break
+        else:
+            return
+        raise ValueError(
+            f"{place} has {self.name}={value!r}, expected {words}. Copy or download "
+            "the file again."
+        )
 
     def write(self, value):
         """The published value of this field.

@@ -8,6 +8,8 @@ import shutil
 import time
 import uuid
 
+from keras_attention.files import read_json
+
 CONFIG = "config.json"
 WEIGHTS = "model.safetensors"
 
@@ -200,13 +202,15 @@ def read_config(folder):
             f"There is no {CONFIG} in {folder}. Expected the folder of a checkpoint. "
             f"Found: {found}."
         )
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(
-            f"{path} is not JSON: {error}. Copy or save the checkpoint again."
-        ) from error
+    config = read_json(path)
     is_dict = isinstance(config, dict)
+    names = config.get("architectures") if is_dict else None
+    is_list = isinstance(names, list) and all(isinstance(name, str) for name in names)
+    if names is not None and not is_list:
+        raise ValueError(
+            f"{path} has architectures={names!r}, expected a list of names. Copy or "
+            "download the file again."
+        )
     if is_dict and (is_published(config) or config.keys() >= set(OUR_KEYS)):
         return config
     found = ", ".join(config) if is_dict else repr(config)

@@ -5,6 +5,7 @@ Drawing the 124 million weights of GPT-2 takes ten times as long as reading them
 
 import contextlib
 import functools
+import math
 import threading
 
 import keras
@@ -19,34 +20,58 @@ class InitialValues:
     See `postpone_initial_values`.
     """
 
-    def __init__(self):
+    def __init__(self, most=None):
         self._initializers = []  # (weight, initializer)
+        self._room = most
+
+    def reserve(self, shape):
+        """Refuses a weight that makes the model much larger than its files."""
+        if self._room is None:
+            return
+        self._room -= math.prod(shape)
+        if self._room < 0:
+            raise ValueError(
+                "The model would be far larger than the weights that are there: its "
+                f"next one has the shape {tuple(shape)}. Its config is damaged, or the "
+                "weights are cut short: copy or download both again."
+            )
 
     def add(self, weight, initializer):
         """Keeps the initializer of a weight that is zero so far."""
         self._initializers.append((weight, initializer))
 
-    def draw(self, except_for=()):
-        """Gives weights the values that they begin with.
+    def draw(self, only=None, except_for=()):
+        """Gives weights the values that they begin with, each once.
 
         Args:
+            only: List of weights, by default all.
             except_for: List of weights that have their values.
         """
         done = {id(weight) for weight in except_for}
+        wanted = None if only is None else {id(weight) for weight in only}
+        rest = []
         for weight, initializer in self._initializers:
-            if id(weight) not in done:
+            if wanted is not None and id(weight) not in wanted:
+                rest.append((weight, initializer))
+            elif id(weight) not in done:
                 weight.assign(initializer(weight.shape, dtype=weight.dtype))
-        self._initializers = []
+        self._initializers = rest
 
 
 @contextlib.contextmanager
-def postpone_initial_values():
+def postpone_initial_values(most=None):
     """Lets the weights of layers that are built within be zero at first.
 
     Only in this thread; other threads that postpone wait.
 
+    Args:
+        most: How many numbers they may have in all. By default any.
+
     Yields:
         `InitialValues`, whose `draw` makes up for it.
+
+    Raises:
+        ValueError: They have more.
 
     Example:
 
@@ -59,12 +84,13 @@ def postpone_initial_values():
     >>> [float(abs(weight.numpy()).sum()) for weight in layer.weights]
     [0.0, 2.0]
     """
-    values, thread = InitialValues(), threading.get_ident()
+    values, thread = InitialValues(most), threading.get_ident()
 
     @functools.wraps(ADD_WEIGHT)
     def add_zeros(layer, shape=(), initializer=None, dtype=None, **options):
         if threading.get_ident() != thread:
             return ADD_WEIGHT(layer, shape, initializer, dtype, **options)
+        values.reserve(shape)
         weight = ADD_WEIGHT(layer, shape, "zeros", dtype, **options)
         if initializer is None:
             is_float = "float" in weight.dtype

@@ -207,6 +207,7 @@ class FamilyOfParts(Family):
             rule,
             path=paths[0] if isinstance(rule.path, str) else paths,
             resize=resize_inside if resize else None,
+            sized_by=None,
         )
 
     def _values(self, name, kind, shape, arguments):

@@ -26,6 +26,8 @@ DTYPES = {
     "ByteStorage": np.uint8,
     "BoolStorage": np.bool_,
 }
+# Numbers that a view may repeat, as `expand` makes them, without holding them.
+MOST_REPEATED = 10_000_000
 # The first two pickles of a file of the older form.
 MAGIC = 0x1950A86A20F9469CFC6C
 PROTOCOL = 1001
@@ -68,6 +70,8 @@ class StoredTensor:
         )
         if math.prod(shape) and last >= storage.size:
             raise pickle.UnpicklingError("a tensor reaches beyond its storage")
+        if math.prod(shape) > max(storage.size, MOST_REPEATED):
+            raise pickle.UnpicklingError("a tensor has more numbers than its storage")
         self.storage, self.offset = storage, offset
         self.shape, self.strides = tuple(shape), tuple(strides)
         self.dtype = storage.dtype
@@ -106,6 +110,7 @@ ADMITTED = {
     ("torch._utils", "_rebuild_tensor"): _rebuild_tensor,
     ("torch._utils", "_rebuild_tensor_v2"): _rebuild_tensor,
     ("torch._utils", "_rebuild_parameter"): _rebuild_parameter,
+    ("torch._utils", "_rebuild_parameter_with_state"): _rebuild_parameter,
 }
 
 
@@ -177,6 +182,11 @@ def _read_zip(path):
     if len(names) != 1:
         raise ValueError(f"{len(names)} files data.pkl in it, expected one")
     folder = names[0].removesuffix("data.pkl")
+    for info in archive.infolist():
+        if info.compress_type != zipfile.ZIP_STORED:
+            raise ValueError(
+                f"{info.filename} in it is compressed, which torch never does"
+            )
     if f"{folder}byteorder" in archive.namelist():
         order = archive.read(f"{folder}byteorder")
         if order != b"little":
@@ -186,14 +196,24 @@ def _read_zip(path):
         tensors = _tensors_of(RestrictedUnpickler(file, storages).load())
     for key, storage in storages.items():
         name = f"{folder}data/{key}"
-        archive.getinfo(name)  # before anything is loaded: is it there?
+        size = archive.getinfo(name).file_size  # before anything is loaded
+        check_storage(storage, size // storage.dtype.itemsize)
         storage.read_bytes = lambda name=name: _read_member(path, name)
     return tensors
 
 
+def check_storage(storage, size):
+    """Refuses a storage that holds fewer numbers than its tensors were told."""
+    if size < storage.size:
+        raise ValueError(f"a storage has {size} numbers, expected {storage.size}")
+
+
 def _read_member(path, name):
-    with zipfile.ZipFile(path) as archive:
-        return archive.read(name)
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return archive.read(name)
+    except zipfile.BadZipFile as error:
+        raise ValueError(f"{path} is damaged: {error}. Get it again.") from error
 
 
 def _read_older(path):
@@ -210,10 +230,8 @@ def _read_older(path):
         for key in RestrictedUnpickler(file, {}).load():
             (size,) = struct.unpack("<q", file.read(8))
             storage = storages[str(key)]
-            if size < 0:
-                raise ValueError(f"a storage has {size} numbers")
+            check_storage(storage, size)
             start, length = file.tell(), size * storage.dtype.itemsize
-            storage.size = size
             storage.read_bytes = lambda start=start, length=length: _read_part(
                 path, start, length
             )
@@ -237,10 +255,12 @@ def _tensors_of(found):
     """The tensors of a state dict, also of one inside a dict, as training saves it."""
     if not isinstance(found, dict):
         raise ValueError(f"it holds a {type(found).__name__}, expected tensors by name")
-    for key in ("state_dict", "model"):
+    for key in ("state_dict", "model_state_dict", "model"):
         if isinstance(found.get(key), dict):
             found = found[key]
     tensors = {k: v for k, v in found.items() if isinstance(v, StoredTensor)}
     if not tensors:
         raise ValueError("there is no tensor in it")
-    return {re.sub(r"^module\.", "", name): tensor for name, tensor in tensors.items()}
+    # What DataParallel and torch.compile put in front.
+    wrapped = re.compile(r"^(module\.|_orig_mod\.)+")
+    return {wrapped.sub("", name): tensor for name, tensor in tensors.items()}

@@ -1,5 +1,6 @@
 """Published weights: read into a model, written from one, nothing lost in silence."""
 
+import math
 import warnings
 
 import keras
@@ -16,6 +17,10 @@ from keras_attention.checkpoints.weights import layer_of
 from keras_attention.checkpoints.weights import listed
 from keras_attention.checkpoints.weights import named_weights
 
+# The arguments that say how many blocks there are.
+BLOCKS = ("num_layers", "num_decoder_layers")
+# Numbers that a model may have besides: a new head, more words.
+ROOM = 10**8
 # What no family says of a name.
 UNKNOWN = object()
 
@@ -30,6 +35,7 @@ def load_published(
     head_layers=(),
     may_resize=False,
     may_have_other_heads=False,
+    draw=None,
 ):
     """Reads published weights into a model.
 
@@ -48,6 +54,8 @@ def load_published(
             was asked for that the published model does not have.
         may_have_other_heads: Whether tensors outside the body may be left over, since
             the published model has a head that is not known here.
+        draw: Function of a list of weights that gives them their first values, for
+            tables of which only some rows are read. By default they have them.
 
     Returns:
         The weights that were read, a list.
@@ -72,7 +80,7 @@ def load_published(
         for transfer in match(rules, weights):
             names = [family.without_prefix(name) for name in transfer.names]
             parts = [tensors.pop(name, None) for name in names]
-            fault = faults.of(transfer, parts, may_resize)
+            fault = faults.of(transfer, parts, may_resize, saved, arguments)
             layers = {layer_of(path, new_layers) for path in transfer.weights}
             if fault is None:
                 plan.append((transfer, parts, layers))
@@ -109,12 +117,56 @@ def load_published(
                 "stay random until they are trained.",
                 stacklevel=4,
             )
-        loaded = []
+        loaded, grown = [], set()
         for transfer, parts, layers in plan:
-            if not layers & (stay - {None}):
-                _load(transfer, parts, saved, arguments)
-                loaded.extend(transfer.weights.values())
+            if layers & (stay - {None}):
+                continue
+            weights = list(transfer.weights.values())
+            size = transfer.rule.sized_by
+            if size and arguments[size] != saved[size]:
+                if draw is not None:
+                    draw(weights)
+                if arguments[size] > saved[size]:
+                    grown.add(size)
+            _load(transfer, parts, saved, arguments)
+            loaded.extend(weights)
+        for size in sorted(grown):
+            warnings.warn(
+                f"{path} has {size}={saved[size]}, and {model.name!r} "
+                f"{arguments[size]}: the new rows stay random until they are trained.",
+                stacklevel=4,
+            )
         return loaded
+
+
+def room_for_weights(folder, arguments, place):
+    """How many numbers a model may have that is built for the weights in a folder.
+
+    What a user asks for besides, such as another head, has room.
+
+    Args:
+        folder: Folder of a checkpoint.
+        arguments: Those that its config gives.
+        place: Where they were read, for messages.
+
+    Returns:
+        An integer.
+
+    Raises:
+        ValueError: There are fewer tensors than blocks, or no files.
+    """
+    with open_tensors(folder) as (path, tensors):
+        for name, value in arguments.items():
+            # Layers of a group share their weights.
+            value = arguments.get("num_groups", value)
+            is_count = name in BLOCKS and isinstance(value, int)
+            if is_count and value > len(tensors):
+                raise ValueError(
+                    f"{place} asks for {name}={value}, and {path.name} has "
+                    f"{len(tensors)} tensors, less than one for each. One of the two "
+                    "is damaged: copy or download both again."
+                )
+        return ROOM + 10 * sum(math.prod(tensor.shape) for tensor in tensors.values())
 
 
 def _merge_copies(tensors, kinds, faults):
@@ -155,9 +207,28 @@ def _load(transfer, parts, saved, arguments):
         arrays = [a.astype("float32") if a.dtype.itemsize == 2 else a for a in arrays]
     arrays = transfer.rule.transform.load(arrays)
     for weight, array in zip(transfer.weights.values(), arrays, strict=True):
-        if tuple(array.shape) != tuple(weight.shape):
+        if tuple(array.shape) == tuple(weight.shape):
+            pass
+        elif transfer.rule.resize is not None:
             array = transfer.rule.resize(array, saved, arguments)
+        else:
+            array = with_rows(keras.ops.convert_to_numpy(weight), array)
         weight.assign(np.ascontiguousarray(array))
+
+
+def with_rows(table, rows):
+    """A table in which the first rows are others, as far as both reach.
+
+    Example:
+
+    >>> with_rows(np.zeros((3, 2)), np.ones((2, 2))).tolist()
+    [[1.0, 1.0], [1.0, 1.0], [0.0, 0.0]]
+    """
+    table = np.array(table)
+    shapes = zip(table.shape, rows.shape, strict=True)
+    place = tuple(slice(min(sizes)) for sizes in shapes)
+    table[place] = rows[place]
+    return table
 
 
 class _Faults:
@@ -171,14 +242,15 @@ class _Faults:
     def add(self, kind, *texts):
         self.found.setdefault(kind, []).extend(texts)
 
-    def of(self, transfer, parts, may_resize):
+    def of(self, transfer, parts, may_resize, saved, arguments):
         """What is wrong with the tensors of a rule, `(kind, *texts)`, or `None`."""
         missing = [n for n, p in zip(transfer.names, parts, strict=True) if p is None]
         if missing:
             return "missing", *missing
         shapes = transfer.published_shapes
         for name, part, shape in zip(transfer.names, parts, shapes, strict=True):
-            if part.shape != shape and not (may_resize and transfer.rule.resize):
+            fits = transfer.rule.fits(part.shape, shape, saved, arguments)
+            if part.shape != shape and not (may_resize and fits):
                 return "of another shape", f"{name} {part.shape}, expected {shape}"
             weights = transfer.weights.values()
             if is_float(str(part.dtype)) != any(is_float(w.dtype) for w in weights):

@@ -118,6 +118,8 @@ class Rule:
             as it was made, with a warning.
         resize: Function of an array, the arguments of the published model and those of
             ours, which makes the array fit where the two differ in size.
+        sized_by: The argument that says how many rows a table has. Where ours has more,
+            the new ones stay as they were drawn; where fewer, the last are left out.
 
     Example:
 
@@ -133,6 +135,7 @@ class Rule:
     transform: Transform = SAME
     optional: bool = False
     resize: Callable | None = None
+    sized_by: str | None = None
 
     @functools.cached_property
     def _patterns(self):
@@ -198,6 +201,27 @@ class Rule:
         return dataclasses.replace(
             self, path=paths[0] if isinstance(self.path, str) else paths
         )
+
+    def fits(self, found, expected, saved, arguments):
+        """Whether a published tensor fits, or can be made to.
+
+        Args:
+            found: Its shape.
+            expected: The shape that it must have for the weight.
+            saved: Arguments of the published model.
+            arguments: Those of ours.
+        """
+        if found == expected:
+            return True
+        if self.sized_by is None or len(found) != len(expected):
+            return self.resize is not None
+        sizes = saved.get(self.sized_by), arguments.get(self.sized_by)
+        if not all(isinstance(size, int) for size in sizes):
+            return False
+        pairs = zip(found, expected, strict=True)
+        return [pair[1] - pair[0] for pair in pairs if pair[0] != pair[1]] == [
+            sizes[1] - sizes[0]
+        ]
 
     @property
     def paths_as_written(self):

@@ -14,12 +14,14 @@ import numpy as np
 from keras_attention.checkpoints.files import WEIGHTS
 from keras_attention.checkpoints.pickles import read_pickle
 from keras_attention.files import import_package
+from keras_attention.files import read_json
 
 PICKLE = "pytorch_model.bin"
 INDEX = ".index.json"
 
 # In the order in which they are looked for.
-WEIGHT_FILES = (WEIGHTS, WEIGHTS + INDEX, PICKLE, PICKLE + INDEX)
+PICKLE_FILES = (PICKLE, PICKLE + INDEX)
+WEIGHT_FILES = (WEIGHTS, WEIGHTS + INDEX, *PICKLE_FILES)
 SAFETENSORS_PATTERNS = (
     WEIGHTS,
     "model-*-of-*.safetensors",
@@ -107,13 +109,14 @@ def _open_one(path, stack):
 
 
 def _open_several(path, stack):
-    try:
-        places = json.loads(path.read_text(encoding="utf-8"))["weight_map"]
-    except (ValueError, KeyError, TypeError) as error:
+    found = read_json(path)
+    places = found.get("weight_map") if isinstance(found, dict) else None
+    is_map = isinstance(places, dict) and bool(places)
+    if not is_map or not all(isinstance(name, str) for name in places.values()):
         raise ValueError(
-            f"{path} is no list of files: {error}. Expected a `weight_map`. Get it "
-            "again."
-        ) from error
+            f"{path} is no list of files. Expected a `weight_map` from tensors to "
+            "files. Get it again."
+        )
     files = {}
     for name in sorted(set(places.values())):
         if not re.fullmatch(r"[\w.-]+", name) or not (path.parent / name).is_file():
@@ -125,8 +128,8 @@ def _open_several(path, stack):
     lost = [name for name, place in places.items() if name not in files[place]]
     if lost:
         raise ValueError(
-            f"{lost[0]} is not in {places[lost[0]]}, though {path.name} says so. Copy "
-            "or download the whole folder again."
+            f"{lost[0]} is not in {places[lost[0]]}, though {path} says so. Copy or "
+            "download the whole folder again."
         )
     return {name: files[place][name] for name, place in places.items()}
 
@@ -153,7 +156,7 @@ def open_safetensors(path):
         )
     try:
         return safetensors.safe_open(path, framework="np")
-    except safetensors.SafetensorError as error:
+    except (safetensors.SafetensorError, OSError) as error:
         raise ValueError(
             f"{path} is damaged: {error}. It has {path.stat().st_size} bytes; a copy "
             "or a download that was cut short leaves such a file. Get it again."

@@ -40,9 +40,10 @@ def main(options, parser):
             view, said = see_image(model, options.image)
         else:
             view, said = see_text(model, options.text)
-        print(f"{said}: {view.save(page)}")
+        path = view.save(page)
     except (ValueError, OSError, ImportError) as error:
         parser.error(str(error))
+    print(f"{said}: {path}")
 
 
 def load_model(path):

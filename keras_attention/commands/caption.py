@@ -50,9 +50,10 @@ def main(options, parser):
     else:
         view = show_captions(sharp, captions, weights)
     try:
-        print(f"Where it looked for each word: {view.save(page)}")
+        path = view.save(page)
     except OSError as error:
         parser.error(f"the page could not be written: {error}")
+    print(f"Where it looked for each word: {path}")
 
 
 def load_captioner(folder):

@@ -214,13 +214,14 @@ def save(model, folder, images, truths, names, chosen):
     )
 
 
-def main(argv=None):
+def main(argv=None, parser_class=argparse.ArgumentParser):
     """Runs the demo from the command line.
 
     Args:
         argv: List of strings. Defaults to the arguments of the process.
+        parser_class: What reads them.
     """
-    parser = argparse.ArgumentParser(
+    parser = parser_class(
         prog="python -m keras_attention demo",
         description="Learns to describe small pictures, and shows where it looks.",
     )

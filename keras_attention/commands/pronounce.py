@@ -336,13 +336,14 @@ def peer_pronunciations(words):
     return texts, sum(weight.size for weight in weights.values())
 
 
-def main(argv=None):
+def main(argv=None, parser_class=argparse.ArgumentParser):
     """Runs the command.
 
     Args:
         argv: List of strings. Defaults to the arguments of the process.
+        parser_class: What reads them.
     """
-    parser = argparse.ArgumentParser(
+    parser = parser_class(
         prog="python -m keras_attention pronounce",
         description=(
             "Learns how English words are spoken, with and without attention, and "

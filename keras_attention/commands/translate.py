@@ -291,13 +291,14 @@ def align(translator, sources):
     return views
 
 
-def main(argv=None):
+def main(argv=None, parser_class=argparse.ArgumentParser):
     """Runs the command.
 
     Args:
         argv: List of strings. Defaults to the arguments of the process.
+        parser_class: What reads them.
     """
-    parser = argparse.ArgumentParser(
+    parser = parser_class(
         prog="python -m keras_attention translate",
         description="Learns to translate from sentence pairs, and shows what it reads.",
     )
@@ -362,5 +363,7 @@ def main(argv=None):
             max_words=options.max_words,
             quick=options.quick,
         )
+    except BrokenPipeError:
+        raise  # nobody reads what is printed
     except (ValueError, OSError, ImportError) as error:
         parser.error(str(error))

@@ -42,9 +42,9 @@ def load_image(image, image_size=None, fit="pad"):
 
     Args:
         image: A path, bytes, an open binary file, a Pillow image, or an array or
-            tensor `(height, width, channels)`, either whole numbers from 0 to 255 or
-            floats from 0 to 1, with 1 (gray), 3 (RGB) or 4 (RGB and opacity)
-            channels.
+            tensor `(height, width, channels)` with 1 (gray), 3 (RGB) or 4 (RGB and
+            opacity) channels, or `(height, width)`: whole numbers from 0 to 255, floats
+            from 0 to 1, or booleans, of which True is white.
         image_size: Pixels of the result, an int or `(height, width)`. The size it
             has by default.
         fit: What is done when the aspect is another one. `"pad"` keeps all of the
@@ -207,15 +207,21 @@ def from_array(image):
         array = np.asarray(None)
     if array.dtype.name == "bfloat16":  # NumPy takes it for no number
         array = array.astype("float32")
+    if array.dtype.kind == "b":
+        array = array.astype("uint8") * 255
     if array.dtype.kind not in "uif":
         raise ValueError(
             "A picture must be a path, bytes, an open file, a Pillow image, or an "
             f"array of numbers. Received: {type(image).__name__} of type {array.dtype}"
         )
-    if array.ndim != 3 or array.shape[-1] not in (1, 3, 4) or 0 in array.shape:
+    shape = array.shape
+    if array.ndim == 2:
+        array = array[..., None]
+    if array.ndim != 3 or array.shape[-1] not in (1, 3, 4) or 0 in shape:
         raise ValueError(
             "A picture as an array must have the shape (height, width, channels) with "
-            f"1, 3 or 4 channels. Received: shape={array.shape}. {advice(array.shape)}"
+            "1, 3 or 4 channels, or (height, width). Received: "
+            f"shape={shape}. {advice(shape)}"
         )
     low, high = array.min(), array.max()
     if array.dtype.kind == "f":
@@ -251,7 +257,7 @@ def advice(shape):
         return "Pass the pictures of a batch one at a time."
     if len(shape) == 3 and shape[0] in (1, 3, 4):
         return "Move the channels last: np.moveaxis(image, 0, -1)."
-    return "A gray picture (height, width) is written image[..., None]."
+    return "Pass it in one of these shapes, with at least one pixel."
 
 
 def resize(image, size, fit):

@@ -20,10 +20,11 @@ class ImageInputs(RawInputs):
     Abstract: put it before `Application` among the bases of a class, and after
     `super().__init__(inputs, outputs)` set `image_processor`, an `ImageProcessor`.
 
-    Pictures are a list of paths, Pillow images, or arrays `(height, width, channels)`,
-    each of its own size; or an array of integers `(n, height, width, channels)`. Arrays
-    of floats `(n, height, width, channels)` are prepared inputs. Their labels are
-    numbers of classes, or names where the model has `class_names`.
+    Pictures are a list of paths, Pillow images, or arrays `(height, width, channels)`
+    or `(height, width)`, each of its own size; or an array of integers or booleans `(n,
+    height, width, channels)` or `(n, height, width)`. Arrays of floats `(n, height,
+    width, channels)` are prepared inputs. Their labels are numbers of classes, or names
+    where the model has `class_names`.
     """
 
     task = IMAGE_CLASSIFICATION
@@ -54,7 +55,12 @@ class ImageInputs(RawInputs):
             raise ValueError(
                 f"Pictures must be a list. Received one: {x!r}. Put it in a list."
             )
-        is_array = len(getattr(x, "shape", ())) == 4 and "int" in str(x.dtype)
+        if is_levels(x) and len(x.shape) == 3 and x.shape[-1] in (1, 3, 4):
+            raise ValueError(
+                "Pictures must be a list, or an array (n, height, width, channels). "
+                f"Received one, of shape {tuple(x.shape)}. Put it in a list."
+            )
+        is_array = is_levels(x)
         is_list = isinstance(x, list | tuple)
         if not is_array and not (is_list and (not x or any(map(_is_picture, x)))):
             return None
@@ -134,4 +140,10 @@ class ImageInputs(RawInputs):
 
 def _is_picture(example):
     is_file = isinstance(example, str | bytes | os.PathLike) or is_pillow(example)
-    return is_file or len(getattr(example, "shape", ())) == 3
+    return is_file or len(getattr(example, "shape", ())) in (2, 3)
+
+
+def is_levels(x):
+    """Whether it is an array of pictures of integers or booleans."""
+    is_array = len(getattr(x, "shape", ())) in (3, 4) and hasattr(x, "dtype")
+    return is_array and ("int" in str(x.dtype) or "bool" in str(x.dtype))

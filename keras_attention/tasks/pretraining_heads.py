@@ -3,9 +3,15 @@
 Letters: B sequences, T tokens, V vocabulary.
 """
 
+import numpy as np
+
+from keras_attention.data.corruption import mask_tokens
+from keras_attention.tasks.raw_inputs import class_ids
 from keras_attention.tasks.task_head import POOLER
 from keras_attention.tasks.task_head import TaskHead
 from keras_attention.tasks.task_head import WORDS
+from keras_attention.tasks.texts import pair_up
+from keras_attention.tokenizers.vocabulary import shorten
 
 
 class Bare(TaskHead):
@@ -28,7 +34,6 @@ class NextToken(TaskHead):
 
     name = "next_token"
     layers = ("next_token_head",)
-    dataset = "LanguageModelDataset"
 
     def attach(self, encoded):
         table = encoded.embedding.token_embedding
@@ -36,6 +41,35 @@ class NextToken(TaskHead):
             return table(encoded.tokens, reverse=True)
         words = table.input_dim
         return encoded.dense(encoded.tokens, words, "next_token_head", use_bias=False)
+
+    def take_labels(self, model, examples, labels):
+        """Texts are their own labels; answers go behind their prompts."""
+        if labels is not None:
+            examples = pair_up(examples, check_answers(labels, examples))
+        for i, example in enumerate(examples):
+            if not is_written(example):
+                raise ValueError(
+                    "What a model is to write is a string, or a prompt and its answer. "
+                    f"Received {shorten(example)} at position {i}. Join its words."
+                )
+        return examples, examples
+
+    def read_labels(self, model, labels, examples):
+        return labels
+
+    def prepare_to_learn(self, model, examples, labels, length=None, seed=None):
+        """Tokens, the next ones, and which of these are learned."""
+        tokenizer = model.tokenizer
+        found = model.encode_examples(examples, length, return_offsets=True)
+        shape = found["token_ids"].shape
+        inputs, targets = np.full((2, *shape), tokenizer.padding_id, "int32")
+        mask, weights = np.zeros(shape, "bool"), np.zeros(shape, "float32")
+        for i, example in enumerate(examples):
+            ids, is_learned = written_tokens(tokenizer, example, found, i)
+            size = max(len(ids) - 1, 0)
+            inputs[i, :size], targets[i, :size] = ids[:-1], ids[1:]
+            mask[i, :size], weights[i, :size] = True, is_learned[1:]
+        return {"token_ids": inputs, "padding_mask": mask}, targets, weights
 
 
 class MaskedLanguageModel(TaskHead):
@@ -46,10 +80,25 @@ class MaskedLanguageModel(TaskHead):
 
     name = "masked_language_model"
     layers = WORDS
-    dataset = "MaskedLanguageModelDataset"
 
     def attach(self, encoded):
         return encoded.words()
+
+    def take_labels(self, model, examples, labels):
+        """Texts are their own labels."""
+        check_mask(model)
+        if labels is not None:
+            raise ValueError(
+                f'{type(model).__name__} with head="masked_language_model" hides words '
+                "of texts itself. Received labels, too: leave them out."
+            )
+        return examples, examples
+
+    def read_labels(self, model, labels, examples):
+        return labels
+
+    def prepare_to_learn(self, model, examples, labels, length=None, seed=None):
+        return hide_words(model, examples, length, seed)
 
 
 class NextSentence(TaskHead):
@@ -93,3 +142,101 @@ class Pretraining(TaskHead):
             "masked_language_model": encoded.words(),
             second.name: second.attach(encoded),
         }
+
+    def take_labels(self, model, examples, labels):
+        check_mask(model)
+        return super().take_labels(model, examples, labels)
+
+    def read_labels(self, model, labels, examples):
+        return class_ids(labels, num_classes=2)
+
+    def prepare_to_learn(self, model, examples, labels, length=None, seed=None):
+        if isinstance(labels, dict):
+            return super().prepare_to_learn(model, examples, labels, length, seed)
+        words = MaskedLanguageModel.name
+        (second,) = model.output.keys() - {words}
+        inputs, targets, weights = hide_words(model, examples, length, seed)
+        ones = np.ones(len(examples), "float32")
+        return inputs, {words: targets, second: labels}, {words: weights, second: ones}
+
+
+def hide_words(model, examples, length=None, seed=None):
+    """Inputs with hidden words, these words, and where they are; see `mask_tokens`."""
+    inputs, tokenizer = model.prepare(examples, length), model.tokenizer
+    token_ids, targets, weights = mask_tokens(
+        inputs["token_ids"],
+        tokenizer.mask_id,
+        len(tokenizer),
+        tokenizer.special_ids,
+        padding_id=tokenizer.padding_id,
+        seed=np.random.randint(2**31) if seed is None else seed,
+    )
+    return {**inputs, "token_ids": token_ids}, targets, weights
+
+
+def check_mask(model):
+    """Refuses a tokenizer without a token that hides another."""
+    if model.tokenizer.mask_id is None:
+        raise ValueError(
+            f"{type(model).__name__} hides words behind a mask, and its tokenizer has "
+            "none. Load the tokenizer that it was published with, or train one with "
+            "`train_word_pieces`."
+        )
+
+
+def check_answers(labels, examples):
+    """Refuses labels of prompts that are no answers."""
+    if isinstance(examples[0], tuple):
+        raise ValueError(
+            "Each prompt has one answer. Received pairs of texts, and labels besides. "
+            "Pass fit(prompts, answers)."
+        )
+    for i, answer in enumerate(labels):
+        if not isinstance(answer, str):
+            raise ValueError(
+                "A model that writes learns from texts alone, or from prompts and "
+                f"their answers, which are strings. Received {shorten(answer)} at "
+                f"position {i} of the answers."
+            )
+    return labels
+
+
+def is_written(example):
+    """Whether a text, or both of a pair, are strings."""
+    texts = example if isinstance(example, tuple) else (example,)
+    return all(isinstance(text, str) for text in texts)
+
+
+def written_tokens(tokenizer, example, found, row):
+    """The tokens of a text as `generate` would go on with it, and those to be learned.
+
+    Args:
+        tokenizer: A `PublishedTokenizer`.
+        example: A string, or a prompt and its answer.
+        found: What the tokenizer returned, with offsets.
+        row: The number of the example in it.
+
+    Returns:
+        Integers `(T,)`, with the end; and booleans `(T,)`, True for tokens of the
+        answer, or of a text without a prompt.
+    """
+    is_pair = isinstance(example, tuple)
+    names = ("token_ids", "sequence_ids", "offsets")
+    ids, numbers, offsets = (
+        found[name][row][found["padding_mask"][row]] for name in names
+    )
+    # Special tokens in front stay, others go.
+    stays = (numbers >= 0) | (np.cumsum(numbers >= 0) == 0)
+    ids, numbers, offsets = ids[stays], numbers[stays], offsets[stays]
+    is_learned = numbers == int(is_pair)
+    text = example[1] if is_pair else example
+    end = max(offsets[is_learned, 1], default=0)
+    is_whole = not tokenizer.truncate or end >= len(text.rstrip())
+    if is_whole and tokenizer.end_id is not None:
+        ids, is_learned = np.append(ids, tokenizer.end_id), np.append(is_learned, True)
+    if is_pair and not is_learned[1:].any():
+        raise ValueError(
+            f"The answer {shorten(text)} to the prompt {shorten(example[0])} has no "
+            "token to be learned, as the tokenizer has no end either. Leave it out."
+        )
+    return ids, is_learned

@@ -5,13 +5,14 @@ Letters for axes: n examples, B of them in a batch.
 
 import operator
 
-import keras
 import numpy as np
+
+from keras_attention.tasks.raw_streams import Prepared
 
 GROUP = 50  # batches that are sorted by length together
 
 
-class RawDataset(keras.utils.PyDataset):
+class RawDataset(Prepared):
     """Batches of raw examples, which are prepared when they are asked for.
 
     Args:
@@ -20,7 +21,7 @@ class RawDataset(keras.utils.PyDataset):
         labels: What `read_labels` returned, or `None`.
         weights: `(n,)`, or `None`.
         batch_size: B, by default 32.
-        shuffle: Draw other batches for each epoch.
+        shuffle: Draw other batches for each epoch, and of them anew what is drawn.
         sort: Put examples of similar length together. Without, they stay in their order
             and all are padded to the longest.
 
@@ -51,6 +52,7 @@ class RawDataset(keras.utils.PyDataset):
         if self.lengths is not None:
             self.lengths = np.asarray(self.lengths)
             self.longest = int(self.lengths.max())
+        self.epoch = 0
         self.batches = self._draw_batches()
         self.padded_lengths = sorted(set(map(self._padded_length, self.batches)))
 
@@ -66,11 +68,13 @@ class RawDataset(keras.utils.PyDataset):
             take_rows(self.labels, rows),
             take_rows(self.weights, rows),
             self._length_of(rows),
+            seed=(index, *self.drawn),
         )
         return tuple(part for part in parts if part is not None)
 
     def on_epoch_end(self):
         if self.shuffle:
+            self.epoch += 1
             self.batches = self._draw_batches()
 
     def split(self, fraction, batch_size=None):
@@ -111,6 +115,8 @@ class RawDataset(keras.utils.PyDataset):
         """The rows of each batch, a list of arrays."""
         count = len(self.examples)
         order = np.random.permutation(count) if self.shuffle else np.arange(count)
+        # What else is drawn in this epoch follows from it.
+        self.drawn = (self.epoch, *order[:8]) if self.shuffle else ()
         if self.lengths is not None and self.sort:
             size = GROUP * self.batch_size if self.shuffle else count
             groups = [order[i : i + size] for i in range(0, count, size)]
@@ -141,27 +147,6 @@ class RawDataset(keras.utils.PyDataset):
             return self.padded_lengths[-1]
         needed = self._padded_length(rows)
         return next(length for length in self.padded_lengths if length >= needed)
-
-
-class RawStream(keras.utils.PyDataset):
-    """Batches in the order in which something gives them, such as a `DataLoader`.
-
-    Args:
-        iterate: Function without arguments that begins to yield batches anew.
-        count: How many there are.
-    """
-
-    def __init__(self, iterate, count):
-        super().__init__()
-        self.iterate, self.count = iterate, count
-
-    def __len__(self):
-        return self.count
-
-    def __getitem__(self, index):
-        if index == 0:
-            self._batches = self.iterate()
-        return next(self._batches)
 
 
 def take_rows(values, rows):

@@ -4,15 +4,13 @@ Letters for axes: n examples, B of them in a batch.
 """
 
 import inspect
-import itertools
-import types
 
 import keras
 import numpy as np
 
-from keras_attention.backend.streams import to_tensorflow_dataset
 from keras_attention.tasks.raw_dataset import RawDataset
-from keras_attention.tasks.raw_dataset import RawStream
+from keras_attention.tasks.raw_streams import open_stream
+from keras_attention.tasks.raw_streams import PreparedDataset
 from keras_attention.tokenizers.vocabulary import read_strings
 from keras_attention.tokenizers.vocabulary import shorten
 
@@ -29,7 +27,8 @@ class RawInputs:
     - `raw_lengths(examples)`, for examples that differ in length.
 
     Raw inputs are what `read_raw` accepts, or a `tf.data.Dataset`, a torch
-    `DataLoader` or a generator of batches of it. A batch is prepared when it is needed.
+    `DataLoader`, a `keras.utils.PyDataset` (whose workers prepare the batches) or a
+    generator of batches of it. A batch is prepared when it is needed.
     Examples of similar length are put together and padded to few lengths (8, 12, 16,
     24, 32, 48 and so on), so that little is computed for padding and JAX and TensorFlow
     compile seldom. With an attribute `max_length` nothing is padded beyond it.
@@ -104,25 +103,37 @@ class RawInputs:
         num_classes = shape[-1] if is_classifier else None
         return class_ids(labels, getattr(self, "class_names", None), num_classes)
 
-    def prepare_labels(self, labels, examples, length=None):
-        """The targets of a batch.
+    def take_labels(self, examples, labels):
+        """What is learned from, before labels are read.
+
+        Here all as it is. Where examples are their own labels, they are returned twice.
 
         Args:
-            labels: The rows of the batch of what `read_labels` returned.
-            examples: List of B examples.
-            length: As in `prepare`.
+            examples: List of n examples.
+            labels: What `fit` or `evaluate` received for `y`, or `None`.
 
         Returns:
-            The targets, and their weights or `None`.
-        """
-        return labels, None
-
-    def check_labels_given(self):
-        """Refuses raw inputs without labels, where a model needs them.
+            The examples and the labels.
 
         Raises:
-            ValueError: What to do instead.
+            ValueError: The model needs labels, or others.
         """
+        return examples, labels
+
+    def prepare_to_learn(self, examples, labels, length=None, seed=None):
+        """The inputs of the model for a batch, with what it is to answer.
+
+        Args:
+            examples: List of B examples.
+            labels: The rows of the batch of what `read_labels` returned.
+            length: As in `prepare`.
+            seed: Integers on which depends what is drawn for the batch, if anything is.
+                By default it depends on the state of NumPy.
+
+        Returns:
+            The inputs, the targets, and the weights of these or `None`.
+        """
+        return self.prepare(examples, length), labels, None
 
     def has_output_for_each_token(self):
         """Whether each of the outputs is padded to the longest example.
@@ -140,8 +151,11 @@ class RawInputs:
         shuffle, batch_size = call.get("shuffle", True), call.get("batch_size")
         validation_size = call.get("validation_batch_size") or batch_size
         validation = call.get("validation_data")
+        given = call.get("x")
         data = self._open(call, batch_size, shuffle, sort=shuffle)
         if validation is not None:
+            if is_list_of_texts(validation):  # not what `(x, y)` is
+                validation = (validation,)
             x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(validation)
             parts = {"x": x, "y": y, "sample_weight": sample_weight}
             if self._open(parts, validation_size) is not None:
@@ -149,9 +163,11 @@ class RawInputs:
         elif isinstance(data, RawDataset) and call.get("validation_split"):
             split = call.pop("validation_split")
             call["x"], call["validation_data"] = data.split(split, validation_size)
+        if call.get("x") is not given:
+            can_shuffle = isinstance(data, RawDataset | PreparedDataset)
+            call["shuffle"] = shuffle and can_shuffle
         if data is not None:
             call["validation_batch_size"] = validation_size
-            call["shuffle"] = shuffle and isinstance(data, RawDataset)
             if call.get("class_weight") is not None:
                 call["class_weight"] = self._weights_by_number(call["class_weight"])
         return super().fit(**call)
@@ -186,17 +202,34 @@ class RawInputs:
         """Trains on one batch, as Keras does; inputs and labels may be raw."""
         if kwargs.get("class_weight") is not None:
             kwargs["class_weight"] = self._weights_by_number(kwargs["class_weight"])
-        batch = self._prepare_batch(x, y, sample_weight)
+        batch = self._prepare_batch(x, y, sample_weight, learns=True)
         return super().train_on_batch(*batch, **kwargs)
 
     def test_on_batch(self, x, y=None, sample_weight=None, **kwargs):
         """Evaluates one batch, as Keras does; inputs and labels may be raw."""
-        batch = self._prepare_batch(x, y, sample_weight)
+        batch = self._prepare_batch(x, y, sample_weight, learns=True, seed=0)
         return super().test_on_batch(*batch, **kwargs)
 
     def predict_on_batch(self, x):
         """Predicts one batch, as Keras does; inputs may be raw."""
         return super().predict_on_batch(self._prepare_batch(x)[0])
+
+    def collate(self, rows):
+        """A batch to learn from, of rows of a data set.
+
+        The `collate_fn` of a torch `DataLoader`, whose workers prepare batches with it.
+
+        Args:
+            rows: List of B examples, or of tuples: an example, its label and, if there
+                are any, its weight. An example that is a tuple itself, as a pair of
+                texts is, stands in such a tuple in any case.
+
+        Returns:
+            Tuple of the inputs, the targets and, if there are any, the weights.
+        """
+        columns = zip(*rows, strict=True) if isinstance(rows[0], tuple) else (rows,)
+        parts = self._prepare_batch(*map(list, columns), learns=True)
+        return tuple(part for part in parts if part is not None)
 
     def _open(self, call, batch_size, shuffle=False, sort=True):
         """Puts what Keras takes for raw inputs into the arguments of a call.
@@ -204,52 +237,23 @@ class RawInputs:
         It returns this data set, or `None` where the inputs are prepared.
         """
         x, y, weights = (call.get(name) for name in ("x", "y", "sample_weight"))
+        learns = "y" in call  # `predict` has none
         examples = self._read_examples(x)
         if examples is not None:
-            if y is None and "y" in call:  # `predict` asks for none
-                self.check_labels_given()
-            targets = self._read_targets(examples, y, weights)
-            data = RawDataset(self, examples, *targets, batch_size, shuffle, sort)
+            targets = self._read_targets(examples, y, weights, learns)
+            data = RawDataset(self, *targets, batch_size, shuffle, sort)
         elif y is None:
-            data = self._open_stream(call)
+            x, is_raw = open_stream(self, x, learns, shuffle)
+            data = x if is_raw else None
         else:
             data = None
+        if x is not None:
+            call["x"] = x
         if data is not None:
             call["x"] = data
             for name in ("y", "sample_weight", "batch_size"):
                 call.pop(name, None)
         return data
-
-    def _open_stream(self, call):
-        x = call.get("x")
-        is_stream = hasattr(x, "__iter__") and not hasattr(x, "__array__")
-        if not is_stream or isinstance(x, dict | list | tuple | keras.utils.PyDataset):
-            return None
-        begin = getattr(x, "as_numpy_iterator", x.__iter__)
-        first = next(iter(begin()), None)
-        if isinstance(x, types.GeneratorType) and first is not None:
-            # What was taken out to look at it comes first again.
-            call["x"] = (batch for batch in itertools.chain([first], x))
-            begin = call["x"].__iter__
-        if first is None or self.read_raw(_parts_of(first)[0]) is None:
-            return None
-
-        def prepared(batch):
-            parts = self._prepare_batch(*_parts_of(batch))
-            return tuple(part for part in parts if part is not None)
-
-        def iterate():
-            return (prepared(batch) for batch in begin())
-
-        try:
-            count = len(x)
-        except TypeError:  # nobody knows
-            count = None
-        if hasattr(x, "element_spec") or keras.backend.backend() == "tensorflow":
-            examples = self.read_raw(_parts_of(first)[0])
-            same_size = self.raw_lengths(examples) is None
-            return to_tensorflow_dataset(iterate, prepared(first), count, same_size)
-        return iterate() if count is None else RawStream(iterate, count)
 
     def _read_examples(self, x):
         is_ready = x is None or isinstance(x, keras.utils.PyDataset)
@@ -263,10 +267,13 @@ class RawInputs:
             )
         return examples
 
-    def _read_targets(self, examples, labels, weights):
-        """Labels as numbers, and weights, one for each example."""
+    def _read_targets(self, examples, labels, weights, learns):
+        """The examples, labels as numbers, and weights, one for each example."""
+        labels = read_strings(labels)
+        if learns:
+            examples, labels = self.take_labels(examples, labels)
         if labels is not None:
-            labels = self.read_labels(read_strings(labels), examples)
+            labels = self.read_labels(labels, examples)
         if weights is not None:
             weights = np.asarray(weights)
         parts = labels if isinstance(labels, dict) else {"y": labels}
@@ -276,27 +283,50 @@ class RawInputs:
                     f"`{name}` must hold one entry for each example. Received: "
                     f"{len(examples)} examples and {len(part)} entries."
                 )
-        return labels, weights
+        return examples, labels, weights
 
-    def _prepare_batch(self, x, labels=None, weights=None):
-        """Inputs, targets and weights, of which the last two may be `None`."""
+    def _prepare_batch(
+        self,
+        x,
+        labels=None,
+        weights=None,
+        learns=False,
+        seed=None,
+        shortest=None,
+        unlike=None,
+    ):
+        """Inputs, targets and weights, of which the last two may be `None`.
+
+        Of the lengths that come into question it takes none below `shortest`, and not
+        `unlike`.
+        """
         examples = self._read_examples(x)
         if examples is None:
             return x, labels, weights
-        labels, weights = self._read_targets(examples, labels, weights)
-        lengths = self.raw_lengths(examples)
-        length = None if lengths is None else self.padded_length(max(lengths))
-        return self._prepare_rows(examples, labels, weights, length)
+        learns = learns or labels is not None
+        examples, labels, weights = self._read_targets(
+            examples, labels, weights, learns
+        )
+        length = self.raw_lengths(examples)
+        if length is not None:
+            length = self.padded_length(max(*length, shortest or 1))
+            if length == unlike:
+                length = self.padded_length(length + 1)
+        return self._prepare_rows(examples, labels, weights, length, seed)
 
-    def _prepare_rows(self, examples, labels, weights, length):
-        inputs = self.prepare(examples, length)
+    def _prepare_rows(self, examples, labels, weights, length, seed=None):
         if labels is None:
-            return inputs, None, weights
-        targets, own_weights = self.prepare_labels(labels, examples, length)
-        if own_weights is not None and weights is not None:
-            missing = (1,) * (own_weights.ndim - weights.ndim)
-            weights = own_weights * weights.reshape(*weights.shape, *missing)
-        return inputs, targets, own_weights if weights is None else weights
+            return self.prepare(examples, length), None, weights
+        inputs, targets, own_weights = self.prepare_to_learn(
+            examples, labels, length, seed
+        )
+        if own_weights is None or weights is None:
+            return inputs, targets, weights if own_weights is None else own_weights
+
+        def weighted(own):
+            return own * weights.reshape(*weights.shape, *(1,) * (own.ndim - 1))
+
+        return inputs, targets, keras.tree.map_structure(weighted, own_weights)
 
     def padded_length(self, length):
         """The next of 8, 12, 16, 24, 32, ..., or the most that the model takes.
@@ -367,14 +397,13 @@ def class_ids(labels, class_names=None, num_classes=None):
     return labels
 
 
+def is_list_of_texts(x):
+    """Whether it is a list of strings."""
+    return isinstance(x, list) and all(isinstance(text, str) for text in x)
+
+
 def _arguments(function, *args, **kwargs):
     """The arguments of a call by name, however they were passed."""
     found = inspect.signature(function).bind(*args, **kwargs).arguments
     others = found.pop("kwargs", {})
     return {**found, **others}
-
-
-def _parts_of(batch):
-    """What a batch of a stream may be: inputs, or with targets and weights."""
-    is_list = isinstance(batch, list) and isinstance(batch[0], dict | list | tuple)
-    return tuple(batch) if isinstance(batch, tuple) or is_list else (batch,)

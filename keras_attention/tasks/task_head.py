@@ -37,7 +37,7 @@ class TaskHead:
     - `name`: the value of `head` that asks for it;
     - `layers`: names of the layers that it makes, new where another head was saved;
     - `num_classes`: how many classes it has by default, `None` for a task without;
-    - `dataset`: the data set that makes its targets of texts alone, if there is one.
+    - `dataset`: the data set that makes its labels of a file of text, if there is one.
 
     Example:
 
@@ -100,6 +100,34 @@ class TaskHead:
         """What was made of each text, `(rows, ...)`, laid together by example."""
         return array
 
+    def take_labels(self, model, examples, labels):
+        """What is learned from, before labels are read; see `RawInputs.take_labels`.
+
+        Args:
+            model: The model.
+            examples: The texts or pictures.
+            labels: What `fit` or `evaluate` received for `y`, or `None`.
+
+        Returns:
+            The examples and the labels.
+
+        Raises:
+            ValueError: There are no labels, where the task needs them, or others.
+        """
+        if labels is not None:
+            return examples, labels
+        how = "Pass one for each text: fit(texts, labels)."
+        if self.dataset:
+            how += (
+                f" Or write the texts to a file and pass `{self.dataset}(path, "
+                "model.tokenizer)` of `keras_attention.data`, which makes them, to "
+                "`fit`."
+            )
+        raise ValueError(
+            f"{type(model).__name__} with head={self.name!r} learns from labels. "
+            f"Received texts alone. {how}"
+        )
+
     def read_labels(self, model, labels, examples):
         """Labels as numbers.
 
@@ -126,6 +154,19 @@ class TaskHead:
             length: T.
         """
         return labels, None
+
+    def prepare_to_learn(self, model, examples, labels, length=None, seed=None):
+        """The inputs, the targets and their weights; see `RawInputs.prepare_to_learn`.
+
+        Args:
+            model: The model.
+            examples: Those of the batch.
+            labels: The rows of the batch of what `read_labels` returned.
+            length: T.
+            seed: Integers on which depends what is drawn, if anything is.
+        """
+        targets = self.prepare_labels(model, labels, examples, length)
+        return model.prepare(examples, length), *targets
 
     def classify(self, model, examples, batch_size=None):
         """The class of each example, and the probabilities of all classes."""

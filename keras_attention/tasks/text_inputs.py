@@ -35,6 +35,12 @@ class TextInputs(RawInputs):
     with `texts` and `pairs`, or a list of tuples. A text may be a list of words. What
     they are labelled with depends on the head:
 
+    - `"next_token"`: nothing, as each token is the label of those before it; or for
+      each text, a prompt, the answer, which alone is learned then. (Prompts with their
+      answers may also be pairs of texts.) Both end with the tokenizer's end;
+    - `"masked_language_model"`: nothing: words are hidden, others in each epoch;
+    - `"pretraining"`: for each pair the number of `"next_sentence"`, or of the other
+      task that the paper has; words are hidden, too;
     - `"classification"`, `"next_sentence"`, `"sentence_order"`: a number or a name for
       each text or pair;
     - `"regression"`: a number for each;
@@ -119,6 +125,8 @@ class TextInputs(RawInputs):
                 f"Received: {type(self.tokenizer).__name__}. Train one with "
                 "`train_word_pieces` or `train_byte_pairs`, or pass token ids."
             )
+        if examples:
+            self.tokenizer.check_fits(self.vocabulary_size)  # it may have grown
         return examples
 
     def check_prepared(self, x):
@@ -220,37 +228,37 @@ class TextInputs(RawInputs):
             return {name: np.asarray(part) for name, part in labels.items()}
         return self.task.read_labels(self, labels, examples)
 
-    def check_labels_given(self):
-        """Refuses texts without labels, and says how to pretrain on them.
-
-        Raises:
-            ValueError: What to do instead.
-        """
-        dataset = self.task.dataset
-        how = (
-            f"Write the texts to a file and pass `{dataset}(path, model.tokenizer)` "
-            "of `keras_attention.data`, which makes them, to `fit`."
-            if dataset
-            else "Pass one for each text: fit(texts, labels)."
-        )
-        raise ValueError(
-            f"{type(self).__name__} with head={self.head!r} learns from labels. "
-            f"Received texts alone. {how}"
-        )
-
-    def prepare_labels(self, labels, examples, length=None):
-        """The targets of a batch.
+    def take_labels(self, examples, labels):
+        """What is learned from: texts may be their own labels; see above.
 
         Args:
-            labels: The rows of the batch of what `read_labels` returned.
             examples: As from `read_raw`.
-            length: T.
+            labels: What `fit` or `evaluate` received for `y`, or `None`.
 
         Returns:
-            The targets, and their weights or `None`: `(B,)`; of words both `(B, T)`; of
-            answers a dict with `start` and `end`, the first and the last token `(B,)`.
+            The examples, prompts with their answers, and the labels.
+
+        Raises:
+            ValueError: The head needs labels, or others.
         """
-        return self.task.prepare_labels(self, labels, examples, length)
+        return self.task.take_labels(self, examples, labels)
+
+    def prepare_to_learn(self, examples, labels, length=None, seed=None):
+        """The inputs of the model for a batch, with what it is to answer.
+
+        Args:
+            examples: As from `read_raw`.
+            labels: The rows of the batch of what `read_labels` returned.
+            length: T.
+            seed: Integers on which depends which words are hidden. By default the state
+                of NumPy.
+
+        Returns:
+            The inputs, the targets, and the weights of these or `None`: `(B,)`; of
+            words and tokens both `(B, T)`; of answers a dict with `start` and `end`,
+            the first and the last token `(B,)`.
+        """
+        return self.task.prepare_to_learn(self, examples, labels, length, seed)
 
     def has_output_for_each_token(self):
         """Whether each of the outputs is padded to the longest example."""

@@ -40,7 +40,7 @@ def read_texts(x, head=None):
     if isinstance(x, tuple) and len(x) == 2 and head != "token_classification":
         columns = [read_strings(column) for column in x]
         if all(isinstance(column, list | tuple) for column in columns):
-            x = _pair_up(*columns)
+            x = pair_up(*columns)
     if not any(_is_text(example) for example in x):
         return [] if len(x) == 0 else None
     kind = next((kind for kind in (tuple, list) if isinstance(x[0], kind)), str)
@@ -53,7 +53,8 @@ def read_texts(x, head=None):
     return list(x)
 
 
-def _pair_up(texts, pairs):
+def pair_up(texts, pairs):
+    """A list of tuples of two lists."""
     if len(texts) != len(pairs):
         raise ValueError(
             "Each text needs the second text of its pair. Received: "

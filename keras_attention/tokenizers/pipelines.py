@@ -110,6 +110,26 @@ def add_tokens(tokenizer, numbered, named):
             known.add(text_of(token))
 
 
+def append_tokens(tokenizer, texts, is_special):
+    """Adds tokens behind the vocabulary, those that it lacks.
+
+    A word that it has would be found within others, too, so it is left as it is.
+
+    Args:
+        tokenizer: The `tokenizers.Tokenizer`.
+        texts: List of strings.
+        is_special: Whether `decode` leaves them out.
+
+    Returns:
+        How many ids are new.
+    """
+    before = number_of_ids(tokenizer)
+    for text in texts:
+        if is_special or tokenizer.token_to_id(text) is None:
+            _add(tokenizer, text, is_special)
+    return number_of_ids(tokenizer) - before
+
+
 def _add(tokenizer, token, is_special):
     token = token if isinstance(token, dict) else {"content": token}
     flags = {key: token[key] for key in FLAGS if key in token}

@@ -14,6 +14,7 @@ import numpy as np
 from keras_attention.checks import check_choice
 from keras_attention.files import replace_file
 from keras_attention.tokenizers.overrides import is_rebuilt
+from keras_attention.tokenizers.pipelines import append_tokens
 from keras_attention.tokenizers.pipelines import import_tokenizers
 from keras_attention.tokenizers.pipelines import number_of_ids
 from keras_attention.tokenizers.pipelines import open_pipeline
@@ -137,6 +138,49 @@ class PublishedTokenizer(Tokenizer):
     @functools.cached_property
     def _size(self):
         return number_of_ids(self._tokenizer)
+
+    def add_tokens(self, tokens, special=False):
+        """Adds tokens that texts are searched for before they are split.
+
+        What the tokenizer has already gets no other id. A model that is to read the new
+        ones needs rows for them:
+
+            tokenizer = load_tokenizer(folder)
+            tokenizer.add_tokens(["<user>", "<bot>"], special=True)
+            model = GPT2.from_preset(
+                folder, tokenizer=tokenizer, vocabulary_size=len(tokenizer)
+            )
+
+        Args:
+            tokens: List of strings.
+            special: Whether they are no text: `decode` leaves them out, and they are
+                found as they are written, also where texts are taken in lower case.
+
+        Returns:
+            The number of new ids.
+
+        Raises:
+            ValueError: One is no string, or empty.
+
+        Example:
+
+        >>> from keras_attention.tokenizers.tokenizer_files import word_piece_tokenizer
+        >>> tokenizer = word_piece_tokenizer(["[UNK]", "[CLS]", "[SEP]", "a"])
+        >>> tokenizer.add_tokens(["[E1]", "a"])
+        1
+        >>> tokenizer.encode(["a [E1] a"]).tolist()
+        [[1, 3, 4, 3, 2]]
+        """
+        tokens = check_texts(tokens, "tokens")
+        if not all(token.strip() for token in tokens):
+            raise ValueError(
+                f"A token must be more than spaces. Received: {shorten(tokens)}."
+            )
+        count = append_tokens(self._tokenizer, tokens, special)
+        self._cutting.clear()
+        for cached in ("_json", "_size"):
+            self.__dict__.pop(cached, None)
+        return count
 
     def __len__(self):
         return self._size

@@ -396,6 +396,21 @@ def test_levels_are_no_prepared_inputs():
 
 
 @pytest.mark.once
+def test_gray_and_boolean_arrays_are_pictures():
+    model = ViT(**SMALL)
+    gray = np.random.default_rng(0).integers(0, 256, (3, 9, 7), "uint8")
+    expected = model.predict(np.repeat(gray[..., None], 3, axis=-1), verbose=0)
+    for x in (gray, gray[..., None], list(gray), list(gray / 255), gray.astype(int)):
+        assert_close(model.predict(x, verbose=0), expected)
+    marks = gray > 127
+    expected = model.predict(marks * np.uint8(255), verbose=0)
+    for x in (marks, list(marks), marks[..., None]):
+        assert_close(model.predict(x, verbose=0), expected)
+    with pytest.raises(ValueError, match=r"Received one, of shape \(9, 7, 3\). Put"):
+        model.predict(np.zeros((9, 7, 3), "uint8"))
+
+
+@pytest.mark.once
 def test_only_the_pictures_of_a_batch_are_read(tmp_path):
     pillow = pytest.importorskip("PIL.Image")
     path = tmp_path / "a.png"

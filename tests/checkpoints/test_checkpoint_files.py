@@ -223,7 +223,7 @@ def test_a_folder_without_a_config_is_told_with_what_it_holds(tmp_path):
 @pytest.mark.parametrize("text", ['{"class_name": "Doub', "", "\x00\xff"])
 def test_a_broken_config_is_told(tmp_path, text):
     (tmp_path / "config.json").write_text(text, encoding="latin-1")
-    with pytest.raises(ValueError, match="config.json is not JSON: .*Copy or save"):
+    with pytest.raises(ValueError, match="config.json is not JSON: .*Copy or download"):
         read_config(tmp_path)
 
 

@@ -63,6 +63,23 @@ def test_the_state_of_a_module_is_read(tmp_path):
         )
 
 
+def test_weights_are_found_as_peoples_scripts_save_them(tmp_path):
+    """In a dict, under prefixes of wrappers, as parameters with attributes."""
+    weight = torch.nn.Parameter(torch.ones(2))
+    weight.shard = 3
+    path = tmp_path / "pytorch_model.bin"
+    for content in (
+        {"weight": weight},
+        {"model_state_dict": {"weight": weight}, "optimizer_state_dict": {}},
+        {"state_dict": {"module.weight": weight}, "epoch": 3},
+        {"model": {"_orig_mod.module.weight": weight}, "rate": 0.1},
+    ):
+        torch.save(content, path)
+        tensors = read_pickle(path)
+        assert list(tensors) == ["weight"]
+        assert tensors["weight"].read().tolist() == [1, 1]
+
+
 def test_no_torch_is_imported(tmp_path):
     torch.save({"weight": torch.ones(2)}, tmp_path / "pytorch_model.bin")
     code = """

@@ -228,11 +228,63 @@ def test_an_unknown_option_is_refused(capsys):
     assert "--colour" in refusal(capsys, "caption", "cat.png", "--colour")
 
 
-def test_the_demo_gets_all_that_follows(monkeypatch):
-    received = []
-    demo = types.SimpleNamespace(main=received.append)
+def stand_in(monkeypatch, main):
+    """A command `demo` that does something else."""
+    demo = types.SimpleNamespace(main=main)
     monkeypatch.setitem(sys.modules, "keras_attention.commands.demo", demo)
     monkeypatch.setattr(keras_attention.commands, "demo", demo, raising=False)
+
+
+def test_the_demo_gets_all_that_follows(monkeypatch):
+    received = []
+    stand_in(monkeypatch, lambda *arguments: received.append(arguments))
     command_line.main(["demo", "--help"])
     command_line.main(["demo"])
-    assert received == [["--help"], []]
+    parser = command_line.Parser
+    assert received == [(["--help"], parser), ([], parser)]
+
+
+@pytest.mark.parametrize(
+    "error, status, line",
+    [
+        (KeyboardInterrupt(), 130, "stopped"),
+        (OSError(28, "No space left on device", "demo"), 1, "error: .* No space left"),
+        (PermissionError(13, "Permission denied", "a"), 1, "error: .* Permission de"),
+    ],
+)
+def test_what_ends_a_command_takes_one_line(monkeypatch, capsys, error, status, line):
+    def fail(*_):
+        raise error
+
+    stand_in(monkeypatch, fail)
+    assert command_line.run(["demo"]) == status
+    said = capsys.readouterr().err
+    assert re.fullmatch(f"python -m keras_attention: {line}.*\n", said)
+
+
+@pytest.mark.once
+@pytest.mark.skipif(os.name != "posix", reason="a shell of POSIX")
+def test_a_pipe_that_nobody_reads_ends_a_command_in_silence(tmp_path):
+    code = (
+        "import sys, types; from keras_attention import __main__ as program\n"
+        "program.main = lambda _: print('line\\n' * 99_999)\n"
+        "sys.exit(program.run([]))"
+    )
+    shell = f'{{ {sys.executable} -P -c "$CODE"; echo $? >&2; }} | head -n 1'
+    result = subprocess.run(
+        ["sh", "-c", shell],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env={**os.environ, "CODE": code},
+        timeout=300,
+    )
+    assert (result.stdout, result.stderr) == ("line\n", "141\n")
+
+
+@pytest.mark.parametrize("command", ["demo", "pronounce", "translate"])
+def test_wrong_arguments_of_whole_commands_take_one_line(capsys, command):
+    for arguments in (["--colour"], ["--minutes", "no"], ["--minutes", "-1"]):
+        pairs = ["pairs.tsv"] if command == "translate" else []
+        said = refusal(capsys, command, *pairs, *arguments)
+        assert said.startswith(f"python -m keras_attention {command}: error: ")

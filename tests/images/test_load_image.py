@@ -244,7 +244,8 @@ def test_a_missing_file_and_a_folder_are_refused(tmp_path):
 @pytest.mark.parametrize(
     "image, message",
     [
-        (np.zeros((4, 5)), r"shape=\(4, 5\). A gray picture .*\[..., None\]"),
+        (np.zeros((0, 5)), r"shape=\(0, 5\). Pass it in one of these shapes"),
+        (np.zeros(5), r"or \(height, width\). Received: shape=\(5,\)"),
         (np.zeros((2, 4, 5, 3)), r"shape=\(2, 4, 5, 3\). Pass .* one at a time"),
         (np.zeros((3, 4, 5)), r"shape=\(3, 4, 5\). Move the channels last"),
         (np.zeros((0, 5, 3)), r"shape=\(0, 5, 3\)"),
@@ -253,7 +254,7 @@ def test_a_missing_file_and_a_folder_are_refused(tmp_path):
         (np.full((4, 5, 3), np.nan), "finite numbers. Received: 60 NaN and 0 infinite"),
         (np.full((4, 5, 3), np.inf), "0 NaN and 60 infinite values of 60"),
         (np.full((4, 5, 3), 256), "0 to 255. Received: 256 to 256 of type int64"),
-        (np.zeros((4, 5, 3), bool), "Received: ndarray of type bool"),
+        (np.zeros((4, 5, 3), complex), "Received: ndarray of type complex128"),
         ({"image": 1}, "Received: dict of type object"),
         (None, "Received: NoneType"),
         (io.StringIO("text"), 'gave str, not bytes. Open it with mode "rb"'),
@@ -285,3 +286,15 @@ def test_a_missing_package_names_the_extra(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "PIL.Image", None)
     with pytest.raises(ImportError, match=r"pillow.*keras-attention\[vision\]"):
         load_image(b"\x89PNG")
+
+
+@pytest.mark.parametrize("dtype", ["bool", "int8", "uint16", "int64", "float16"])
+def test_numbers_of_any_type_are_levels(dtype):
+    """Black and the lightest gray that all of the types have in common, or white."""
+    light = {"bool": True, "float16": 1.0}.get(dtype, 127)
+    image = np.array([[0, light]]).astype(dtype)
+    level = 255 if light == 1 else 127
+    for shaped in (image, image[..., None], np.repeat(image[..., None], 3, axis=-1)):
+        loaded = load_image(shaped)
+        assert loaded.dtype == "uint8"
+        np.testing.assert_array_equal(loaded[0], [[0] * 3, [level] * 3])

@@ -293,3 +293,31 @@ def test_what_cannot_be_cut_is_told():
             tokenizer(["dog dog"], **{"max_length": 5, "truncate": True, **arguments})
     with pytest.raises(ValueError, match=r"lists of words, as the first is.*'dog' at"):
         tokenizer([["dog"], "dog"])
+
+
+@pytest.mark.once
+@pytest.mark.parametrize("special", [False, True])
+def test_tokens_are_added_behind_the_vocabulary(tmp_path, special):
+    """They survive each way of saving, and transformers finds the same ids."""
+    transformers = pytest.importorskip("transformers")
+    tokenizer = word_piece_tokenizer("[PAD] [UNK] [CLS] [SEP] a ##b".split())
+    tokenizer.truncate, tokenizer.max_length = True, 9
+    tokenizer.encode(["a"])  # keeps a pipeline that cuts
+    tokens = ["[E1]", "New York"] if special else ["[E1]", "a", "New York"]
+    assert tokenizer.add_tokens(tokens, special=special) == 2
+    texts = ["a [E1] ab New York", "new york"]
+    found = tokenizer(texts)["token_ids"]
+    assert found[0].tolist() == [2, 4, 6, 4, 5, 7, 3]
+    assert found[1, 1] == (1 if special else 7)
+    expected = ["a ab" if special else "a [e1] ab new york"]
+    assert tokenizer.decode(found[:1]) == expected
+    tokenizer.save(tmp_path)
+    theirs = transformers.AutoTokenizer.from_pretrained(tmp_path)
+    for again in (load_tokenizer(tmp_path), type(tokenizer)(**tokenizer.get_config())):
+        assert again == tokenizer and len(again) == 8
+        np.testing.assert_array_equal(again(texts)["token_ids"], found)
+    assert theirs(texts)["input_ids"][0] == found[0].tolist()
+    assert theirs.decode(found[0], skip_special_tokens=True) == expected[0]
+    for tokens in ([""], [3], "a"):
+        with pytest.raises(ValueError, match="`tokens` must be|A token must be"):
+            tokenizer.add_tokens(tokens)

@@ -43,14 +43,17 @@ def rules(arguments):
         Rule(
             EMBEDDINGS + "word_embeddings.weight",
             "embedding/token_embedding/embeddings",
+            sized_by="vocabulary_size",
         ),
         Rule(
             EMBEDDINGS + "position_embeddings.weight",
             "embedding/position_embedding/table",
+            sized_by="max_length",
         ),
         Rule(
             EMBEDDINGS + "token_type_embeddings.weight",
             "embedding/segment_embedding/embeddings",
+            sized_by="num_segments",
         ),
         *norm(EMBEDDINGS + "LayerNorm", "embedding/norm"),
         *linear("albert.encoder.embedding_hidden_mapping_in", "embedding/projection/"),
@@ -64,8 +67,15 @@ def rules(arguments):
         *linear("albert.pooler", "pooler/", optional=True),
         *linear(WORDS + "dense", "masked_language_model_dense/"),
         *norm(WORDS + "LayerNorm", "masked_language_model_norm"),
-        Rule(WORDS + bias, "masked_language_model_bias/bias"),
-        Rule(WORDS + "decoder.weight", "masked_language_model_head/kernel", TRANSPOSED),
+        Rule(
+            WORDS + bias, "masked_language_model_bias/bias", sized_by="vocabulary_size"
+        ),
+        Rule(
+            WORDS + "decoder.weight",
+            "masked_language_model_head/kernel",
+            TRANSPOSED,
+            sized_by="vocabulary_size",
+        ),
         *linear("sop_classifier.classifier", "sentence_order_head/"),
         *linear("classifier", "classifier/"),
         *linear("qa_outputs", "question_answering_head/"),

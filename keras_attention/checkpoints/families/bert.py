@@ -27,14 +27,17 @@ def rules(arguments):
         Rule(
             EMBEDDINGS + "word_embeddings.weight",
             "embedding/token_embedding/embeddings",
+            sized_by="vocabulary_size",
         ),
         Rule(
             EMBEDDINGS + "position_embeddings.weight",
             "embedding/position_embedding/table",
+            sized_by="max_length",
         ),
         Rule(
             EMBEDDINGS + "token_type_embeddings.weight",
             "embedding/segment_embedding/embeddings",
+            sized_by="num_segments",
         ),
         *norm(EMBEDDINGS + "LayerNorm", "embedding/norm"),
         *query_key_value(BLOCK + "attention.self.", OURS + "self_attention"),
@@ -48,8 +51,15 @@ def rules(arguments):
         *linear("bert.pooler.dense", "pooler/", optional=True),
         *linear(WORDS + "transform.dense", "masked_language_model_dense/"),
         *norm(WORDS + "transform.LayerNorm", "masked_language_model_norm"),
-        Rule(WORDS + bias, "masked_language_model_bias/bias"),
-        Rule(WORDS + "decoder.weight", "masked_language_model_head/kernel", TRANSPOSED),
+        Rule(
+            WORDS + bias, "masked_language_model_bias/bias", sized_by="vocabulary_size"
+        ),
+        Rule(
+            WORDS + "decoder.weight",
+            "masked_language_model_head/kernel",
+            TRANSPOSED,
+            sized_by="vocabulary_size",
+        ),
         *linear("cls.seq_relationship", "next_sentence_head/"),
         *linear("classifier", "classifier/"),
         *linear("qa_outputs", "question_answering_head/"),

@@ -23,10 +23,15 @@ TOKENS = "word_embeddings.weight"
 def rules(arguments):
     """The table; where logits are of the embeddings, their bias stands alone."""
     return (
-        Rule(EMBEDDINGS + TOKENS, "embedding/token_embedding/embeddings"),
+        Rule(
+            EMBEDDINGS + TOKENS,
+            "embedding/token_embedding/embeddings",
+            sized_by="vocabulary_size",
+        ),
         Rule(
             EMBEDDINGS + "position_embeddings.weight",
             "embedding/position_embedding/table",
+            sized_by="max_length",
         ),
         *norm(EMBEDDINGS + "LayerNorm", "embedding/norm"),
         *query_key_value(
@@ -39,8 +44,17 @@ def rules(arguments):
         *norm(BLOCK + "output_layer_norm", OURS + "feed_forward_residual/norm"),
         *linear("vocab_transform", "masked_language_model_dense/"),
         *norm("vocab_layer_norm", "masked_language_model_norm"),
-        Rule("vocab_projector.bias", "masked_language_model_bias/bias"),
-        Rule("vocab_projector.weight", "masked_language_model_head/kernel", TRANSPOSED),
+        Rule(
+            "vocab_projector.bias",
+            "masked_language_model_bias/bias",
+            sized_by="vocabulary_size",
+        ),
+        Rule(
+            "vocab_projector.weight",
+            "masked_language_model_head/kernel",
+            TRANSPOSED,
+            sized_by="vocabulary_size",
+        ),
         *linear("pre_classifier", "pooler/"),
         *linear("classifier", "classifier/"),
         *linear("qa_outputs", "question_answering_head/"),

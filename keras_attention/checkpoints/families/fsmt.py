@@ -10,6 +10,8 @@ from keras_attention.checkpoints.families.marian import IGNORED
 from keras_attention.checkpoints.families.marian import sized_fields
 from keras_attention.checkpoints.families.marian import stack_rules
 from keras_attention.checkpoints.families.marian import tables_of_positions
+from keras_attention.checkpoints.families.marian import TARGETS
+from keras_attention.checkpoints.families.marian import token_rules
 from keras_attention.checkpoints.families.marian import vocabulary_sizes
 from keras_attention.checkpoints.family import Family
 from keras_attention.checkpoints.fields import Field
@@ -19,19 +21,16 @@ from keras_attention.checkpoints.rules import TRANSPOSED
 
 def rules(arguments):
     """The table; where all is tied, the table of the targets serves for all."""
-    target = "model.decoder.embed_tokens.weight"
-    if arguments["share_embeddings"]:
-        tokens = [Rule(target, "token_embedding/embeddings")]
-    else:
-        tokens = [
-            Rule("model.encoder.embed_tokens.weight", "source_embedding/embeddings"),
-            Rule(target, "target_embedding/embeddings"),
-        ]
     return (
-        *tokens,
+        *token_rules(arguments, "model.decoder.embed_tokens.weight"),
         *stack_rules("encoder"),
         *stack_rules("decoder"),
-        Rule("model.decoder.output_projection.weight", "output/kernel", TRANSPOSED),
+        Rule(
+            "model.decoder.output_projection.weight",
+            "output/kernel",
+            TRANSPOSED,
+            sized_by=TARGETS,
+        ),
     )
 
 

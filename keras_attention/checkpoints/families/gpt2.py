@@ -24,8 +24,16 @@ from keras_attention.checkpoints.rules import TRANSPOSED
 BLOCK, OURS = "transformer.h.{i}.", "decoder/block_{i}/"
 
 RULES = (
-    Rule("transformer.wte.weight", "embedding/token_embedding/embeddings"),
-    Rule("transformer.wpe.weight", "embedding/position_embedding/table"),
+    Rule(
+        "transformer.wte.weight",
+        "embedding/token_embedding/embeddings",
+        sized_by="vocabulary_size",
+    ),
+    Rule(
+        "transformer.wpe.weight",
+        "embedding/position_embedding/table",
+        sized_by="max_length",
+    ),
     *norm(BLOCK + "ln_1", OURS + "self_attention_residual/norm"),
     *fused_query_key_value(BLOCK + "attn.c_attn", OURS + "self_attention"),
     *linear(BLOCK + "attn.c_proj", OURS + "self_attention/output_", SAME),
@@ -33,7 +41,12 @@ RULES = (
     *linear(BLOCK + "mlp.c_fc", OURS + "feed_forward/hidden_", SAME),
     *linear(BLOCK + "mlp.c_proj", OURS + "feed_forward/output_", SAME),
     *norm("transformer.ln_f", "decoder/norm"),
-    Rule("lm_head.weight", "next_token_head/kernel", TRANSPOSED),
+    Rule(
+        "lm_head.weight",
+        "next_token_head/kernel",
+        TRANSPOSED,
+        sized_by="vocabulary_size",
+    ),
     Rule("score.weight", "classifier/kernel", TRANSPOSED),
 )
 

@@ -24,6 +24,8 @@ ALWAYS = {
     "positions": "marian",
     "use_attention_bias": True,
 }
+# The arguments that say how many rows the tables of tokens have.
+SOURCES, TARGETS = "source_vocabulary_size", "target_vocabulary_size"
 
 
 def stack_rules(side):
@@ -44,22 +46,38 @@ def stack_rules(side):
     return rules
 
 
+def token_rules(arguments, shared):
+    """The rules of the tables of tokens, or of the one that sources and targets share.
+
+    Args:
+        arguments: Dict of all arguments.
+        shared: The published name of that one.
+
+    Returns:
+        List of rules.
+    """
+    if arguments["share_embeddings"]:
+        return [Rule(shared, "token_embedding/embeddings", sized_by=SOURCES)]
+    return [
+        Rule(
+            f"model.{side}.embed_tokens.weight",
+            f"{ours}_embedding/embeddings",
+            sized_by=f"{ours}_vocabulary_size",
+        )
+        for side, ours in (("encoder", "source"), ("decoder", "target"))
+    ]
+
+
 def rules(arguments):
     """The table; one vocabulary has one table of tokens."""
-    if arguments["share_embeddings"]:
-        tokens = [Rule("model.shared.weight", "token_embedding/embeddings")]
-    else:
-        tokens = [
-            Rule("model.encoder.embed_tokens.weight", "source_embedding/embeddings"),
-            Rule("model.decoder.embed_tokens.weight", "target_embedding/embeddings"),
-        ]
+    tokens = token_rules(arguments, "model.shared.weight")
     bias = "output_bias/bias" if arguments["tie_output"] else "output/bias"
     return (
         *tokens,
         *stack_rules("encoder"),
         *stack_rules("decoder"),
-        Rule("lm_head.weight", "output/kernel", TRANSPOSED),
-        Rule("final_logits_bias", bias, AXIS_IN_FRONT),
+        Rule("lm_head.weight", "output/kernel", TRANSPOSED, sized_by=TARGETS),
+        Rule("final_logits_bias", bias, AXIS_IN_FRONT, sized_by=TARGETS),
     )
 
 

@@ -146,7 +146,7 @@ def rules(arguments):
 
 def is_timm(config):
     """Whether a `config.json` is of one of timm's ViTs."""
-    return config.get("architecture", "").startswith("vit_")
+    return str(config.get("architecture")).startswith("vit_")
 
 
 def read(config):
