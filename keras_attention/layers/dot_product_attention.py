@@ -1,7 +1,6 @@
 """Dot-product attention with one head (Luong et al. 2015)."""
 
 import keras
-from keras import ops
 
 from keras_attention.checks import check_choice
 from keras_attention.layers.attention_layer import SingleHeadAttention
@@ -58,9 +57,7 @@ class DotProductAttention(SingleHeadAttention):
         key_shape = value_shape if key_shape is None else key_shape
         self.kernel = None
         if self.score == "general":
-            self.kernel = self.add_weight(
-                shape=(query_shape[-1], key_shape[-1]), name="kernel"
-            )
+            self.kernel = self.add_kernel("kernel", (query_shape[-1], key_shape[-1]))
         elif query_shape[-1] != key_shape[-1]:
             raise ValueError(
                 f"Queries and keys must have the same width for score={self.score!r}. "
@@ -82,7 +79,7 @@ class DotProductAttention(SingleHeadAttention):
         training=None,
     ):
         if self.kernel is not None:
-            query = ops.matmul(query, self.kernel)
+            query = self.project(query, self.kernel)
         return self.read(
             query,
             value if key is None else key,
