@@ -37,8 +37,12 @@ from keras_attention.checkpoints.state import save_random_states
 from keras_attention.checkpoints.state import skip_without_files
 from keras_attention.checkpoints.tensors import remove_other_weights
 from keras_attention.images.image_processor_files import load_image_processor
+from keras_attention.layers.quantization import check_mode
+from keras_attention.layers.quantization import quantize_layers
+from keras_attention.layers.quantization import quantized_layers
 from keras_attention.tokenizers.loading import load_tokenizer
 from keras_attention.training.lora import add_lora
+from keras_attention.training.lora import forget_programs
 from keras_attention.training.lora import lora_options
 
 # Every application, in the order of definition; and parents that are none themselves.
@@ -159,18 +163,50 @@ class Application(keras.Model):
             config["frozen_layers"] = frozen
         if lora_options(self) is not None:
             config["lora"] = lora_options(self)
+        if quantized_layers(self):
+            config["quantized_layers"] = quantized_layers(self)
         return config
 
     @classmethod
     def from_config(cls, config, custom_objects=None):
         config = keras.saving.deserialize_keras_object(config, custom_objects)
         frozen, lora = config.pop("frozen_layers", None), config.pop("lora", None)
+        quantized = config.pop("quantized_layers", ())
         model = cls(**config)
         if frozen is not None:
             freeze_layers(model, frozen)
         if lora is not None:
             add_lora(model, **lora)
+        if quantized:
+            quantize_layers(model, quantized)
+            forget_programs(model)
         return model
+
+    def quantize(self, mode=None, config=None, filters=None, **kwargs):
+        """Makes matrices and tables of tokens of 8 or 4 bits a weight.
+
+        Norms, biases, tables of positions, the patches' convolution and the recurrent
+        layers of Keras stay as they are. `.keras` files know what is quantized, and a
+        model that was quantized alike reads `.weights.h5` files.
+
+        Args:
+            mode: `"int8"`, which also rounds the inputs of a product to 8 bits, or
+                `"int4"`, in groups of 128 weights.
+            config: A `keras.quantizers.Int8QuantizationConfig` or
+                `keras.quantizers.Int4QuantizationConfig`, in place of a mode; with
+                `activation_quantizer=None` only weights are rounded.
+            filters: Which layers: a regular expression for their names, a list of them,
+                or a function of a layer. The matrices of a layer of this library are
+                those of the layer `kernels` in it, whose `path` says where it is.
+
+        Raises:
+            ValueError: Another mode, or a layer is quantized already.
+        """
+        check_mode(config)  # which Keras makes of a mode
+        with warnings.catch_warnings():  # Keras warns of each layer that it leaves out
+            warnings.filterwarnings("ignore", "Layer .* does not have a `quantize`")
+            super().quantize(mode, config, filters, **kwargs)
+        forget_programs(self)
 
     def save_own_variables(self, store):
         super().save_own_variables(store)
@@ -349,8 +385,13 @@ class Application(keras.Model):
 
         Raises:
             ValueError: The folder holds a checkpoint of another class, or the model has
-                adapters.
+                adapters or is quantized.
         """
+        if quantized_layers(self):
+            raise ValueError(
+                f"{self.name!r} is quantized, which no published layout is. Write a "
+                "`.keras` file with `save`, or call `save_to_preset` before `quantize`."
+            )
         if lora_options(self) is not None:
             raise ValueError(
                 f"{self.name!r} has adapters, which no published layout has. Call "

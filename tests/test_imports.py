@@ -19,7 +19,7 @@ ROOMS = {
     "tokenizers": "checks files",
     "images": "checks files",
     "data": "checks files images tokenizers",
-    "checkpoints": "checks files images",
+    "checkpoints": "checks files images layers",
     "training": "backend checkpoints checks files layers",
     "generation": "backend checks images ops tokenizers",
     "tasks": "backend checks data images layers ops tokenizers",

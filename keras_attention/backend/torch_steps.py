@@ -6,6 +6,7 @@ Importing this module imports PyTorch.
 
 import keras
 import torch
+import torch.fx
 from torch.fx.experimental.proxy_tensor import make_fx
 
 aten = torch.ops.aten
@@ -63,7 +64,7 @@ class TracedStep:
         leaves = [x.clone() for x in to_leaves(inputs)]
         self._module = make_fx(function)(*leaves)
         graph = self._module.graph
-        _fold_views(self._module)
+        _fold_constants(self._module)
         _share_results(graph)
         device = leaves[1].device.type  # the first is the number of the step
         if device == "cpu" and torch.backends.mkl.is_available():
@@ -77,30 +78,49 @@ class TracedStep:
         return self._module(*leaves)
 
 
-def _fold_views(module):
-    """Takes views of weights, such as their transpose, once instead of each time."""
-    views = (
-        aten.t.default,
-        aten.transpose.int,
-        aten.permute.default,
-        aten.view.default,
-        aten.unsqueeze.default,
-        aten.expand.default,
-        aten.slice.Tensor,
-        aten.alias.default,
-        aten.detach.default,
-    )
+VIEWS = (
+    aten.t.default,
+    aten.transpose.int,
+    aten.permute.default,
+    aten.view.default,
+    aten.unsqueeze.default,
+    aten.expand.default,
+    aten.slice.Tensor,
+    aten.alias.default,
+    aten.detach.default,
+)
+
+
+def _fold_constants(module):
+    """Does once what would be the same each time: views of weights, their scales, and
+    the numbers that packed weights stand for."""
     graph = module.graph
+    packed = set()  # what is made of small integers
     for number, node in enumerate(list(graph.nodes)):
-        if node.target not in views or node.args[0].op != "get_attr":
+        sources = node.all_input_nodes
+        if node.op != "call_function" or not sources:
             continue
-        view = node.target(
-            getattr(module, node.args[0].target).detach(), *node.args[1:], **node.kwargs
+        if any(source.op != "get_attr" for source in sources):
+            continue
+        schema = getattr(node.target, "_schema", None)
+        if schema is None or schema.is_mutable or len(schema.returns) != 1:
+            continue
+        tensors = {
+            source: getattr(module, source.target).detach() for source in sources
+        }
+        is_packed = not packed.isdisjoint(sources) or any(
+            tensor.dtype == torch.int8 for tensor in tensors.values()
         )
-        name = f"_view_{number}"
-        module.register_buffer(name, view)
+        is_view = node.target in VIEWS
+        if not (is_view or is_packed or node.meta["val"].numel() < MANY_WEIGHTS):
+            continue
+        arguments = torch.fx.map_arg((node.args, node.kwargs), tensors.__getitem__)
+        name = f"_constant_{number}"
+        module.register_buffer(name, node.target(*arguments[0], **arguments[1]))
         with graph.inserting_before(node):
             folded = graph.get_attr(name)
+        if is_packed and not is_view:
+            packed.add(folded)
         node.replace_all_uses_with(folded)
         graph.erase_node(node)
 

@@ -62,12 +62,10 @@ class AdditiveAttention(SingleHeadAttention):
 
     def build(self, query_shape, value_shape, key_shape=None):
         key_shape = value_shape if key_shape is None else key_shape
-        self.query_kernel = self.add_weight(
-            shape=(query_shape[-1], self.units), name="query_kernel"
+        self.query_kernel = self.add_kernel(
+            "query_kernel", (query_shape[-1], self.units)
         )
-        self.key_kernel = self.add_weight(
-            shape=(key_shape[-1], self.units), name="key_kernel"
-        )
+        self.key_kernel = self.add_kernel("key_kernel", (key_shape[-1], self.units))
         self.bias = None
         if self.use_bias:
             self.bias = self.add_weight(

@@ -6,9 +6,17 @@ import keras
 from keras import ops
 
 from keras_attention.backend.dtypes import at_least_float32
+from keras_attention.backend.parameters import track_parameters
+from keras_attention.layers.kernels import Kernels
+from keras_attention.layers.kernels import QuantizedKernel
+from keras_attention.layers.quantization import quantize_layers
+from keras_attention.layers.quantization import quantized_layers
 from keras_attention.layers.shared_parts import deserialize_parts
 from keras_attention.layers.shared_parts import serialize_parts
 from keras_attention.ops import project
+
+# The field of a config that says what is quantized.
+QUANTIZED = "quantized_layers"
 
 
 class BaseLayer(keras.layers.Layer):
@@ -22,6 +30,7 @@ class BaseLayer(keras.layers.Layer):
     # positions of a whole stack.
     shared_arguments = ()
     _adapters = ()  # (name of a kernel, its first column, adapter); see `add_adapter`
+    _quantized_before = ()  # from `quantized_layers`, for those that `build` makes
 
     def __init__(self, **kwargs):
         super().__init__(**kwargs)
@@ -32,6 +41,47 @@ class BaseLayer(keras.layers.Layer):
         """The dtype of positions and weights: float32 at least."""
         return at_least_float32(self.compute_dtype)
 
+    def add_kernel(self, name, shape, initializer=None):
+        """A matrix `(D, E)` for `project`, which `quantize` makes small.
+
+        It has to become the attribute of that name.
+        """
+        if not hasattr(self, "_kernels"):
+            self._kernels = Kernels(self, dtype=self.dtype_policy, name="kernels")
+            self._kernels.build(())
+        self._kernels.add(name)
+        return self.add_weight(shape, initializer, name=name)
+
+    def replace_kernel(self, name, function):
+        """Puts what a function makes of a matrix from `add_kernel` in its place."""
+        kernel = getattr(self, name)
+        quantized = function(kernel)
+        self._untrack_variable(kernel)
+        setattr(self, name, quantized)
+
+    def quantize(self, mode=None, type_check=True, config=None):
+        """Makes the matrices of the layer, and of those inside it, small.
+
+        Args:
+            mode: `"int8"` or `"int4"`, unless there is a `config`.
+            type_check: Whether layers of classes that derive from Keras's are left out.
+            config: A `keras.quantizers.Int8QuantizationConfig` or
+                `keras.quantizers.Int4QuantizationConfig`.
+
+        Raises:
+            NotImplementedError: There is no such matrix.
+        """
+        parts = self._flatten_layers(include_self=False)
+        found = [part for part in parts if _quantize(part, type_check, config)]
+        if not found:
+            raise self._not_implemented_error(self.quantize)
+        track_parameters(self)
+
+    def _post_build(self):
+        super()._post_build()
+        if self._quantized_before:
+            quantize_layers(self, self._quantized_before)
+
     def project(self, x, kernel, bias=None, columns=None):
         """Multiplies by a kernel and adds a bias, in the dtype of the layer.
 
@@ -39,10 +89,16 @@ class BaseLayer(keras.layers.Layer):
         What adapters add to the kernel is added.
         """
         first, last = columns or (0, kernel.shape[1])
-        parts = kernel, bias
         if (first, last) != (0, kernel.shape[1]):
-            parts = kernel[:, first:last], None if bias is None else bias[first:last]
-        y = project(x, *parts, self.compute_dtype)
+            bias = None if bias is None else bias[first:last]
+        if isinstance(kernel, QuantizedKernel):
+            y = kernel.multiply(ops.cast(x, self.compute_dtype), first, last)
+            y = y if bias is None else y + ops.cast(bias, y.dtype)
+        else:
+            part = kernel
+            if (first, last) != (0, kernel.shape[1]):
+                part = kernel[:, first:last]
+            y = project(x, part, bias, self.compute_dtype)
         for adapted, start, adapter in self._adapters:
             if adapted == kernel.name and first <= start < last:
                 added = adapter(ops.cast(x, self.compute_dtype))
@@ -66,7 +122,10 @@ class BaseLayer(keras.layers.Layer):
         setattr(self, adapter.name, adapter)
         self._adapters = (*self._adapters, (kernel.name, start, adapter))
         self._tracker.lock()
-        adapter.build((None, kernel.shape[0]))
+        # In the scope of the layer, or the weights of all adapters had one path, by which
+        # PyTorch knows them.
+        with self._open_name_scope():
+            adapter.build((None, kernel.shape[0]))
 
     def merge_adapters(self):
         """Adds what the adapters learned to their kernels, and takes them away."""
@@ -117,14 +176,36 @@ class BaseLayer(keras.layers.Layer):
 
     def get_config(self):
         arguments = {name: getattr(self, name) for name in _arguments_of(type(self))}
-        return {**super().get_config(), **serialize_parts(self, arguments)}
+        arguments = serialize_parts(self, arguments)
+        for argument in arguments.values():
+            if isinstance(argument, dict) and isinstance(argument.get("config"), dict):
+                argument["config"].pop(QUANTIZED, None)  # which this one says of parts
+        quantized = quantized_layers(self) if self.built else self._quantized_before
+        if quantized:
+            arguments[QUANTIZED] = list(quantized)
+        return {**super().get_config(), **arguments}
 
     @classmethod
     def from_config(cls, config):
         names = _arguments_of(cls)
         arguments = {name: config[name] for name in names if name in config}
         arguments = deserialize_parts(arguments)
-        return super().from_config({**config, **arguments})
+        quantized = config.get(QUANTIZED, ())
+        config = {name: config[name] for name in config if name != QUANTIZED}
+        layer = super().from_config({**config, **arguments})
+        layer._quantized_before = tuple(quantized)
+        return layer
+
+
+def _quantize(layer, type_check, config):
+    """Whether a layer without others inside is one that can be quantized, and now is."""
+    if layer._flatten_layers(include_self=False):
+        return False
+    try:
+        layer.quantize(type_check=type_check, config=config)
+    except NotImplementedError:
+        return False
+    return True
 
 
 def _arguments_of(cls):

@@ -55,18 +55,13 @@ class ChoGRUCell(BaseLayer):
         self.output_size = units
 
     def build(self, inputs_shape, states_shape=None):
-        self.kernel = self.add_weight(
-            shape=(inputs_shape[-1], 3 * self.units), name="kernel"
+        units = self.units
+        self.kernel = self.add_kernel("kernel", (inputs_shape[-1], 3 * units))
+        self.gate_kernel = self.add_kernel(
+            "gate_kernel", (units, 2 * units), "orthogonal"
         )
-        self.gate_kernel = self.add_weight(
-            shape=(self.units, 2 * self.units),
-            initializer="orthogonal",
-            name="gate_kernel",
-        )
-        self.state_kernel = self.add_weight(
-            shape=(self.units, self.units),
-            initializer="orthogonal",
-            name="state_kernel",
+        self.state_kernel = self.add_kernel(
+            "state_kernel", (units, units), "orthogonal"
         )
         self.bias = None
         if self.use_bias:
@@ -77,13 +72,11 @@ class ChoGRUCell(BaseLayer):
 
     def call(self, inputs, states, training=None):
         h = states[0] if isinstance(states, list | tuple) else states
-        x = ops.matmul(inputs, self.kernel)  # (B, 3 H)
-        if self.bias is not None:
-            x = x + self.bias
+        x = self.project(inputs, self.kernel, self.bias)  # (B, 3 H)
         x_z, x_r, x_new = ops.split(x, 3, axis=-1)
-        h_z, h_r = ops.split(ops.matmul(h, self.gate_kernel), 2, axis=-1)
+        h_z, h_r = ops.split(self.project(h, self.gate_kernel), 2, axis=-1)
         z, r = ops.sigmoid(x_z + h_z), ops.sigmoid(x_r + h_r)
-        new = ops.tanh(x_new + ops.matmul(r * h, self.state_kernel))
+        new = ops.tanh(x_new + self.project(r * h, self.state_kernel))
         h = (1 - z) * h + z * new  # (B, H)
         return h, [h]
 

@@ -2,7 +2,6 @@
 
 import keras
 
-from keras_attention.backend.dtypes import matmul
 from keras_attention.checks import check_choice
 from keras_attention.layers.attention_layer import SingleHeadAttention
 
@@ -61,9 +60,7 @@ class DotProductAttention(SingleHeadAttention):
         key_shape = value_shape if key_shape is None else key_shape
         self.kernel = None
         if self.score == "general":
-            self.kernel = self.add_weight(
-                shape=(query_shape[-1], key_shape[-1]), name="kernel"
-            )
+            self.kernel = self.add_kernel("kernel", (query_shape[-1], key_shape[-1]))
         elif query_shape[-1] != key_shape[-1]:
             raise ValueError(
                 f"Queries and keys must have the same width for score={self.score!r}. "
@@ -87,7 +84,7 @@ class DotProductAttention(SingleHeadAttention):
         training=None,
     ):
         if self.kernel is not None:
-            query = matmul(query, self.kernel)
+            query = self.project(query, self.kernel)
         return self.read(
             query,
             value if key is None else key,

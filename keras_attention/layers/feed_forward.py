@@ -99,9 +99,9 @@ class FeedForward(BaseLayer):
         first = another(self.kernel_initializer)
         last = another(self.output_initializer or self.kernel_initializer, 1)
         shapes = (inputs_shape[-1], width), (self.mlp_dim, output_dim)
-        self.hidden_kernel = self.add_weight(shapes[0], first, name="hidden_kernel")
+        self.hidden_kernel = self.add_kernel("hidden_kernel", shapes[0], first)
         self.hidden_bias = self._add_bias("hidden", width)
-        self.output_kernel = self.add_weight(shapes[1], last, name="output_kernel")
+        self.output_kernel = self.add_kernel("output_kernel", shapes[1], last)
         self.output_bias = self._add_bias("output", output_dim)
         self.built = True
 

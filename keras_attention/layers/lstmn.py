@@ -79,9 +79,7 @@ class LSTMN(BaseLayer):
             (None, None, 2 * self.units),
             (None, None, self.units),
         )
-        self.kernel = self.add_weight(
-            shape=(self.units + width, 4 * self.units), name="kernel"
-        )
+        self.kernel = self.add_kernel("kernel", (self.units + width, 4 * self.units))
         self.bias = self.add_weight(
             shape=(4 * self.units,), initializer="zeros", name="bias"
         )

@@ -109,17 +109,15 @@ class LuongAttention(SingleHeadAttention):
                 'score="general", which learns a matrix between them.'
             )
         if self.score == "general":
-            self.kernel = self.add_weight(shape=(query_dim, key_dim), name="kernel")
+            self.kernel = self.add_kernel("kernel", (query_dim, key_dim))
         if self.score == "concat":
             units = self.units or query_dim
-            self.query_kernel = self.add_weight(
-                shape=(query_dim, units), name="query_kernel"
-            )
-            self.kernel = self.add_weight(shape=(key_dim, units), name="kernel")
+            self.query_kernel = self.add_kernel("query_kernel", (query_dim, units))
+            self.kernel = self.add_kernel("kernel", (key_dim, units))
             self.score_kernel = self.add_weight(shape=(units, 1), name="score_kernel")
         if self.alignment == "predictive":
-            self.position_kernel = self.add_weight(
-                shape=(query_dim, query_dim), name="position_kernel"
+            self.position_kernel = self.add_kernel(
+                "position_kernel", (query_dim, query_dim)
             )
             self.position_output = self.add_weight(
                 shape=(query_dim, 1), name="position_output"
@@ -135,7 +133,7 @@ class LuongAttention(SingleHeadAttention):
         Returns:
             `(B, S, U)` with `"concat"`, else the keys.
         """
-        return matmul(key, self.kernel) if self.score == "concat" else key
+        return self.project(key, self.kernel) if self.score == "concat" else key
 
     def predict_positions(self, query, num_keys):
         """Where local-p reads (Equation 9).
@@ -147,7 +145,7 @@ class LuongAttention(SingleHeadAttention):
         Returns:
             `(B, T)` in float32, from 0 to L.
         """
-        hidden = ops.tanh(matmul(query, self.position_kernel))
+        hidden = ops.tanh(self.project(query, self.position_kernel))
         hidden = matmul(hidden, self.position_output)[:, :, 0]
         return num_keys * ops.sigmoid(ops.cast(hidden, self.wide_dtype))
 
@@ -194,12 +192,12 @@ class LuongAttention(SingleHeadAttention):
                 weights * ops.cast(closeness, weights.dtype)[:, None]
             )
         if self.score == "concat":
-            query = matmul(query, self.query_kernel)
+            query = self.project(query, self.query_kernel)
             options["score"] = lambda query, key: additive_scores(
                 query, key, self.score_kernel[:, 0]
             )
         elif self.score == "general":
-            query = matmul(query, self.kernel)
+            query = self.project(query, self.kernel)
         return self.read(
             query,
             projected_key,

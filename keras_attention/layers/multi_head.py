@@ -167,12 +167,13 @@ class MultiHead(AttentionLayer):
             self.num_key_value_heads * self.key_dim,
             self.num_key_value_heads * self.value_dim,
         )
-        self.projections = []  # (indices of query, key, value, kernel, bias)
+        self.projections = []  # (indices of query, key, value, name of kernel, bias)
         for width, group in itertools.groupby(range(3), key=lambda i: widths[i]):
             group = list(group)
             name = "_".join(("query", "key", "value")[i] for i in group)
             columns = [self.columns[i] for i in group]
-            kernel = self._add_kernel(f"{name}_kernel", width, *columns)
+            kernel = f"{name}_kernel"
+            setattr(self, kernel, self._add_kernel(kernel, width, *columns))
             biased = [i for i in group if i != 1 or self.use_key_bias]
             bias = None
             if self.use_bias and biased:
@@ -202,7 +203,7 @@ class MultiHead(AttentionLayer):
             return ops.concatenate(parts, axis=1)
 
         shape = (width, sum(columns))
-        return self.add_weight(shape=shape, initializer=side_by_side, name=name)
+        return self.add_kernel(name, shape, side_by_side)
 
     def _add_bias(self, name, size, **options):
         return self.add_weight((size,), initializer="zeros", name=name, **options)
@@ -223,15 +224,15 @@ class MultiHead(AttentionLayer):
                 if inputs[run[0]] is None:
                     projected.extend([None] * len(run))
                     continue
-                x = self.project(inputs[run[0]], kernel, bias, part)
+                x = self.project(inputs[run[0]], getattr(self, kernel), bias, part)
                 projected.extend(split_columns(x, [self.columns[i] for i in run]))
         return projected
 
     def adaptable_kernels(self):
         """What adapters can stand beside; see `training.add_lora`."""
         found = []
-        for group, kernel, _ in self.projections:
-            start = 0
+        for group, name, _ in self.projections:
+            kernel, start = getattr(self, name), 0
             for i in group:
                 end = start + self.columns[i]
                 found.append((("query", "key", "value")[i], kernel, start, end))

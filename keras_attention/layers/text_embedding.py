@@ -172,6 +172,8 @@ class TextEmbedding(BaseLayer):
         self.token_embedding.build(token_ids_shape)
         if self.position_embedding is not None:
             self.position_embedding.build(shape)
+        if self.token_positions is not None:
+            self.token_positions.build(token_ids_shape)
         if self.segment_embedding is not None:
             self.segment_embedding.build(token_ids_shape)
         for layer in (self.norm, self.projection):

@@ -9,8 +9,9 @@ import pathlib
 import types
 
 import keras
+import numpy as np
 
-from keras_attention.backend.weights import track_weights_again
+from keras_attention.backend.parameters import track_parameters
 from keras_attention.checkpoints.tensors import open_safetensors
 from keras_attention.checkpoints.weights import listed
 from keras_attention.checkpoints.weights import named_layers
@@ -20,6 +21,9 @@ from keras_attention.files import import_package
 from keras_attention.files import replace_file
 from keras_attention.layers.base import BaseLayer
 from keras_attention.layers.low_rank_adapter import LowRankAdapter
+from keras_attention.layers.quantization import quantized_layers
+from keras_attention.training.peft import read_adapters
+from keras_attention.training.peft import write_adapters
 
 TARGETS = ("query", "key", "value", "output", "mlp")
 METADATA = "lora"
@@ -135,8 +139,7 @@ def add_lora(
     }
     # Not attributes of their own: Keras would take the weights for the model's.
     model._lora = types.SimpleNamespace(options=options, frozen=frozen)
-    track_weights_again(model)
-    _forget_programs(model)
+    forget_programs(model)
     return sum(math.prod(weight.shape) for weight in model.trainable_weights)
 
 
@@ -196,19 +199,25 @@ def merge_lora(model):
     """
     if lora_options(model) is None:
         raise ValueError(f"{model.name!r} has no adapters. Call `add_lora` first.")
+    if quantized_layers(model):
+        raise ValueError(
+            f"{model.name!r} is quantized, and rounding would undo what its adapters "
+            "learned. Load them with `load_lora` into the model as it was before "
+            "`quantize`, merge them there, and quantize it then."
+        )
     for layer in named_layers(model).values():
         if isinstance(layer, BaseLayer):
             layer.merge_adapters()
     for weight in model._lora.frozen:
         weight.trainable = True
     del model._lora
-    track_weights_again(model)
     model.compiled = False
-    _forget_programs(model)
+    forget_programs(model)
 
 
-def _forget_programs(model):
-    """Lets everything be traced anew that was traced with other weights."""
+def forget_programs(model):
+    """Lets everything be seen anew that was made with other weights."""
+    track_parameters(model)
     model.train_function = model.test_function = model.predict_function = None
     if hasattr(model, "_writer"):  # of what generates
         del model._writer
@@ -219,11 +228,14 @@ def save_lora(model, path):
 
     Args:
         model: A model with adapters.
-        path: Name of a `.safetensors` file. An existing one is replaced when the new
-            one is complete.
+        path: Name of a `.safetensors` file, which holds our names, or of a folder,
+            which the library peft reads: `adapter_config.json` and
+            `adapter_model.safetensors`, under the names of the published model. What
+            was there is replaced when the new files are complete.
 
     Raises:
-        ValueError: The model has no adapters, or the name ends otherwise.
+        ValueError: The model has no adapters, the name ends otherwise, or the model has
+            no published layout, which a folder needs.
         ImportError: The package safetensors is not installed.
 
     Example:
@@ -239,7 +251,17 @@ def save_lora(model, path):
     if options is None:
         raise ValueError(f"{model.name!r} has no adapters. Call `add_lora` first.")
     if path.suffix != ".safetensors":
-        raise ValueError(f"The file must end in .safetensors. Received: {str(path)!r}")
+        if path.suffix and not path.is_dir():
+            raise ValueError(
+                "The file must end in .safetensors, and the name of a new folder must "
+                f"have no dot. Received: {str(path)!r}"
+            )
+        places = _places(model, named_layers(model))
+        adapters = [(*place, adapter) for place, adapter in places.items()]
+        parts = [id(w) for adapter in places.values() for w in adapter.weights]
+        whole = {name for name, w in _trained(model).items() if id(w) not in parts}
+        write_adapters(model, path, options, adapters, whole)
+        return
     arrays = {
         name: keras.ops.convert_to_numpy(weight)
         for name, weight in _trained(model).items()
@@ -251,11 +273,14 @@ def save_lora(model, path):
 
 
 def load_lora(model, path):
-    """Reads what `save_lora` wrote into the model that it was trained on.
+    """Reads what `save_lora` or the library peft wrote into the model it was made for.
+
+    Of peft, LoRA on attention and feed-forward layers is read, with any ranks and
+    factors, and layers that were trained as a whole.
 
     Args:
-        model: The model without adapters, or with those of the file.
-        path: Name of the file.
+        model: The model without adapters or, for a file, with those of the file.
+        path: Name of the file or of the folder.
 
     Raises:
         ValueError: The file is missing or damaged, or does not fit the model. No weight
@@ -270,6 +295,9 @@ def load_lora(model, path):
     ValueError: There is no file 'no_such_file.safetensors'. `save_lora` writes one.
     """
     path = pathlib.Path(path).expanduser()
+    if path.is_dir():
+        _load_folder(model, path)
+        return
     if not path.is_file():
         raise ValueError(f"There is no file {str(path)!r}. `save_lora` writes one.")
     with open_safetensors(path) as file:
@@ -301,3 +329,68 @@ def load_lora(model, path):
 
 def _trained(model):
     return {name: w for name, w in named_weights(model).items() if w.trainable}
+
+
+def _load_folder(model, folder):
+    """Reads what peft wrote."""
+    if lora_options(model) is not None:
+        raise ValueError(
+            f"{model.name!r} has adapters already. Call `merge_lora` first, or load "
+            "into another model."
+        )
+    found = read_adapters(model, folder)
+    layers, paths = named_layers(model), _paths(model)
+    pairs, covered = {}, {}  # target: ranks; matrix: columns
+    for _, target, kernel, first, last in _find_projections(layers, TARGETS):
+        path = paths[id(kernel)]
+        pair = found.pair(path, first, last)
+        if pair is not None:
+            pairs.setdefault(target, []).append(len(pair[0]))
+            covered.setdefault(path, set()).update(range(first, last))
+    left = [
+        path
+        for path, parts in found.pairs.items()
+        for columns, _, _ in parts
+        if not covered.get(path, set()).issuperset(columns.tolist())
+    ]
+    if left:
+        raise ValueError(
+            f"{folder} has adapters of {listed(left)}. Here they stand beside attention "
+            "and feed-forward layers only. Merge them with peft's `merge_and_unload`, "
+            "and load the whole model with `from_preset`."
+        )
+    rank = max(max(ranks) for ranks in pairs.values())
+    add_lora(
+        model,
+        rank=rank,
+        alpha=found.scale * rank,
+        dropout=found.dropout,
+        targets=[target for target in TARGETS if target in pairs],
+        also_train=sorted({path.rpartition("/")[0] for path in found.whole}),
+    )
+    for (path, first), adapter in _places(model, layers).items():
+        down, up = found.pair(path, first, first + adapter.output_dim) or (None, None)
+        if down is None:
+            continue  # a layer that was left out there; it adds nothing
+        missing = rank - len(down)
+        adapter.down.assign(np.pad(down, [(0, missing), (0, 0)]).T)
+        adapter.up.assign(np.pad(up, [(0, 0), (0, missing)]).T)
+    weights = named_weights(model)
+    for name, array in found.whole.items():
+        weights[name].assign(array)
+
+
+def _places(model, layers):
+    """The adapters of a model by the path of their matrix and their first column."""
+    paths = _paths(model)
+    found = {}
+    for layer in layers.values():
+        if isinstance(layer, BaseLayer):
+            kernels = {k.name: k for _, k, _, _ in layer.adaptable_kernels()}
+            for name, first, adapter in layer._adapters:
+                found[paths[id(kernels[name])], first] = adapter
+    return found
+
+
+def _paths(model):
+    return {id(weight): name for name, weight in named_weights(model).items()}

@@ -112,7 +112,7 @@ def test_the_factor_of_the_scores(inputs, scale):
     """1 in GPT-Neo, which does not scale."""
     layer = layers.MultiHeadSelfAttention(N, 4, use_bias=False, scale=scale)
     _, weights = layer(inputs, return_attention_scores=True)
-    kernel = to_numpy(layer.projections[0][1].value)
+    kernel = to_numpy(layer.query_key_value_kernel.value)
     query, key, _ = np.split(inputs @ kernel, 3, axis=-1)
     query, key = (x.reshape(B, T, N, 4) for x in (query, key))
     scores = scale * np.einsum("btnh,bsnh->bnts", query, key)

@@ -64,7 +64,7 @@ def softmax(scores):
 
 def heads_of(layer, *inputs):
     """Query and key heads in float64."""
-    kernels = layer.projections[0][1]
+    kernels = layer.query_key_value_kernel
     kernel = np.split(to_numpy(kernels.value).astype("float64"), 3, axis=1)
     return [(x @ k).reshape(B, -1, N, H) for x, k in zip(inputs, kernel, strict=False)]
 

@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 
+from helpers import BACKEND
 from helpers import to_numpy
 from keras_attention import checkpoints
 from keras_attention import layers
@@ -185,6 +186,27 @@ def test_a_model_that_wrote_before_writes_with_its_adapters():
     np.testing.assert_array_equal(model.generate(prompt, max_new_tokens=4), adapted)
 
 
+@pytest.mark.skipif(BACKEND != "torch", reason="a torch user's training loop")
+def test_pytorch_sees_the_adapters():
+    """In `parameters()`, for an optimizer of its own, and in `state_dict()`."""
+    model = tiny_bert()
+    whole = set(model.state_dict())
+    add_lora(model, rank=2, targets=ALL)
+    seen = {id(p) for p in model.parameters() if p.requires_grad}
+    assert seen == {id(w.value) for w in model.trainable_weights}
+    state = {name: x.clone() for name, x in model.state_dict().items()}
+    assert len(state) > len(whole)
+    before = arrays(model)
+    shake(model)
+    model.load_state_dict(state)
+    for name, array in arrays(model).items():
+        np.testing.assert_array_equal(array, before[name])
+    merge_lora(model)
+    assert set(model.state_dict()) == whole
+    seen = {id(p) for p in model.parameters() if p.requires_grad}
+    assert seen == {id(w.value) for w in model.trainable_weights}
+
+
 def test_additive_attention_can_be_adapted():
     model = AttentionSeq2Seq(
         source_vocabulary_size=9, target_vocabulary_size=8, hidden_dim=4, word_dim=4
@@ -246,7 +268,9 @@ def test_a_model_without_attention_has_nothing_to_adapt():
 def test_files_that_do_not_fit(tmp_path):
     model = tiny_bert()
     add_lora(model, rank=2)
-    with pytest.raises(ValueError, match="must end in .safetensors. Received"):
+    with pytest.raises(
+        ValueError, match="must end in .safetensors, and the name of a new"
+    ):
         save_lora(model, tmp_path / "lora.bin")
     save_lora(model, tmp_path / "lora.safetensors")
     other = BERT(vocabulary_size=20, hidden_dim=4, num_layers=2, num_heads=2, mlp_dim=8)

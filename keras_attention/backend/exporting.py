@@ -1,0 +1,153 @@
+"""Models written as programs for other runtimes: what each backend can write, and how.
+
+Keras writes them all. On PyTorch it fixes the sizes of what it traces, so here the
+program that `torch.export` makes, with sizes that are not known, is what is written.
+"""
+
+import contextlib
+import pathlib
+import threading
+
+import keras
+from keras import ops
+
+from keras_attention.checks import check_choice
+
+FORMATS = ("tf_saved_model", "onnx", "openvino", "litert", "torch")
+# What each backend writes; for the rest there is no converter.
+WRITES = {
+    "tensorflow": ("tf_saved_model", "litert", "openvino"),
+    "jax": ("tf_saved_model",),
+    "torch": ("torch", "onnx", "openvino"),
+}
+ENDINGS = {"onnx": ".onnx", "openvino": ".xml", "litert": ".tflite", "torch": ".pt2"}
+# Of each axis whose size is not known, while a program is traced: other than 0 and 1,
+# which PyTorch takes for special, and all different.
+SIZES = (2, 5, 7, 11, 13)
+
+_state = threading.local()
+
+
+def is_exporting():
+    """Whether a model is written as a program: only common operations may be used.
+
+    Example:
+
+    >>> is_exporting()
+    False
+    """
+    return getattr(_state, "is_exporting", False)
+
+
+@contextlib.contextmanager
+def exporting():
+    """Lets `is_exporting` be true for what is traced within."""
+    before = is_exporting()
+    _state.is_exporting = True
+    try:
+        yield
+    finally:
+        _state.is_exporting = before
+
+
+def check_format(format, filepath):
+    """Refuses what a backend cannot write.
+
+    Args:
+        format: One of `FORMATS`.
+        filepath: Where it goes.
+
+    Raises:
+        ValueError: The backend cannot write it, or the name ends otherwise.
+    """
+    check_choice(FORMATS, format=format)
+    backend = keras.backend.backend()
+    if format not in WRITES[backend]:
+        able = [name for name, formats in WRITES.items() if format in formats]
+        raise ValueError(
+            f"The backend {backend!r} cannot write format={format!r}: it writes "
+            f"{', '.join(WRITES[backend])}. Save the model as a `.keras` file, and load "
+            f"and export it with KERAS_BACKEND={' or '.join(able)}."
+        )
+    ending = ENDINGS.get(format)
+    if ending is not None and pathlib.Path(filepath).suffix != ending:
+        raise ValueError(
+            f"The name of a file of format={format!r} must end in {ending}. Received: "
+            f"{str(filepath)!r}"
+        )
+
+
+def input_signature_of(model):
+    """What a functional model is called with, with sizes that are not known.
+
+    Args:
+        model: A functional model.
+
+    Returns:
+        A nested structure of `keras.InputSpec`.
+    """
+
+    def describe(x):
+        return keras.InputSpec(shape=x.shape, dtype=x.dtype, name=x.name)
+
+    return keras.tree.map_structure(describe, model.input)
+
+
+def export_by_torch(model, filepath, format, signature, verbose=None):
+    """Writes a model on PyTorch.
+
+    Args:
+        model: A model that is called with one argument.
+        filepath: Name of the file.
+        format: `"torch"`, `"onnx"` or `"openvino"`.
+        signature: Structure of `keras.InputSpec`, that argument.
+        verbose: Whether to print where it went.
+    """
+    import torch
+
+    model.eval()
+    specs = keras.tree.flatten(signature)
+    names = [spec.name or f"input_{i}" for i, spec in enumerate(specs)]
+    unknown = {}  # the size of each axis that is not known, by its place
+    leaves, shapes = [], []
+    for spec in specs:
+        sizes, dims = [], {}
+        for axis, size in enumerate(spec.shape):
+            if size is None:
+                size = unknown.setdefault(axis, SIZES[axis])
+                dims[axis] = torch.export.Dim.DYNAMIC
+            sizes.append(size)
+        leaves.append(ops.ones(sizes, spec.dtype))
+        shapes.append(dims)
+
+    class Flat(torch.nn.Module):
+        """The model as a function of tensors, which come and go by name."""
+
+        def __init__(self):
+            super().__init__()
+            self.model = model
+
+        def forward(self, *leaves):
+            inputs = keras.tree.pack_sequence_as(signature, leaves)
+            with exporting():
+                return self.model(inputs, training=False)
+
+    with torch.no_grad():
+        program = torch.export.export(
+            Flat(), tuple(leaves), dynamic_shapes=[tuple(shapes)], strict=False
+        )
+    if format == "torch":
+        torch.export.save(program, filepath)
+    elif format == "onnx":
+        torch.onnx.export(
+            program, f=filepath, input_names=names, dynamo=True, verbose=False
+        )
+    else:
+        import openvino
+
+        converted = openvino.convert_model(program)
+        for place, name in zip(converted.inputs, names, strict=True):
+            place.tensor.set_names({name})
+        openvino.save_model(converted, filepath, compress_to_fp16=False)
+    if verbose is not False:
+        keras.utils.io_utils.print_msg if False else None
