@@ -16,7 +16,7 @@ from keras_attention.checks import check_choice
 from keras_attention.checks import check_positive
 from keras_attention.checks import check_rate
 from keras_attention.layers.base import BaseLayer
-from keras_attention.layers.base import build_once
+from keras_attention.layers.shared_parts import build_once
 from keras_attention.ops.relative import relative_shift
 
 TERMS = ("content_to_position", "position_to_content")
