@@ -283,8 +283,9 @@ class DeBERTaV2(DebertaFigure):
 
     He et al. 2021, arXiv:2111.09543, Section 3 and Appendix A.4: the table has rows for
     ranges of distances that grow, and is projected as the tokens are. The second
-    version also has a convolution beside its first block (`convolution_width=3`). It
-    has the arguments of `DeBERTa`.
+    version also has a convolution beside its first block (`convolution_width=3`).
+
+    It has the arguments of `DeBERTa`.
 
         model = DeBERTaV2.from_preset("hf://microsoft/deberta-v3-base", num_classes=2)
 

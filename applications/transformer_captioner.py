@@ -12,6 +12,7 @@ import keras
 from keras import ops
 
 from keras_attention.applications.application import Application
+from keras_attention.checks import check_positive
 from keras_attention.checks import check_rate
 from keras_attention.generation.captioner import Captioner
 from keras_attention.generation.sentences import sized_vocabulary
@@ -122,6 +123,7 @@ class TransformerCaptioner(Captioner, Application):
         name=None,
     ):
         check_rate(dropout=dropout, attention_dropout=attention_dropout)
+        check_positive(hidden_dim=hidden_dim)
         vocabulary, vocabulary_size = sized_vocabulary(vocabulary, vocabulary_size)
         encoder = grid_encoder(
             encoder, image_size, encoder_filters, encoder_weights, encoder_layer

@@ -1,4 +1,4 @@
-"""What both captioners can do: train, caption, save, load, refuse.
+"""What all captioners can do: train, caption, save, load, refuse.
 
 Pictures of 16 x 24 pixels, a grid of 2 x 3 cells, 7 entries in the vocabulary.
 """
@@ -15,14 +15,29 @@ from helpers import to_numpy
 from keras_attention.applications import from_preset
 from keras_attention.applications import RNNCaptioner
 from keras_attention.applications import ShowAttendTell
+from keras_attention.applications import TransformerCaptioner
 from keras_attention.tokenizers import Vocabulary
 from keras_attention.training import SequenceAccuracy
 from keras_attention.training import TokenCrossentropy
 
-CAPTIONERS = (ShowAttendTell, RNNCaptioner)
+CAPTIONERS = (ShowAttendTell, RNNCaptioner, TransformerCaptioner)
+MORE_SIZES = {
+    ShowAttendTell: {"word_dim": 5},
+    RNNCaptioner: {"word_dim": 5},
+    TransformerCaptioner: {"num_layers": 2, "num_heads": 2, "mlp_dim": 10},
+}
+CHANGED = {
+    ShowAttendTell: {
+        "output_activation": None,
+        "attention_dim": 7,
+        "attention_penalty": 0.5,
+    },
+    RNNCaptioner: {"output_activation": None},
+    TransformerCaptioner: {"num_decoder_layers": 1, "attention_dropout": 0.0},
+}
 WORDS = ["black", "cat", "dog"]
-both = pytest.mark.parametrize("captioner", CAPTIONERS)
-# What both do in the same code, and what takes long.
+all_of_them = pytest.mark.parametrize("captioner", CAPTIONERS)
+# What they do in the same code, and what takes long.
 one_of_them = pytest.mark.parametrize(
     "captioner", [pytest.param(ShowAttendTell, marks=pytest.mark.slow), RNNCaptioner]
 )
@@ -33,8 +48,8 @@ def make(captioner, **options):
         "image_size": (16, 24),
         "encoder_filters": (4, 6),
         "hidden_dim": 8,
-        "word_dim": 5,
         "max_length": 4,
+        **MORE_SIZES[captioner],
     }
     words = {} if "vocabulary_size" in options else {"vocabulary": WORDS}
     return captioner(**(sizes | words | options))
@@ -53,7 +68,7 @@ def train(model, *data, **options):
     return model.fit(*data, verbose=0, **options).history["loss"]
 
 
-@both
+@all_of_them
 def test_it_predicts_a_word_after_each_token(captioner, data):
     model = make(captioner)
     logits = model.predict(data[0], verbose=0)
@@ -62,13 +77,18 @@ def test_it_predicts_a_word_after_each_token(captioner, data):
 
 
 @pytest.mark.compiles_much
-@both
+@all_of_them
 def test_it_learns_captions_by_heart(captioner, data):
     """Six pictures of noise, each with its caption, and nothing dropped."""
-    options = {"attention_penalty": 0.0} if captioner is ShowAttendTell else {}
+    options = {
+        ShowAttendTell: {"attention_penalty": 0.0},
+        RNNCaptioner: {},
+        TransformerCaptioner: {"attention_dropout": 0.0},
+    }[captioner]
     model = make(captioner, dropout=0.0, hidden_dim=16, **options)
+    rate = 0.005 if captioner is TransformerCaptioner else 0.02
     model.compile(
-        keras.optimizers.Adam(0.02), TokenCrossentropy(), metrics=[SequenceAccuracy()]
+        keras.optimizers.Adam(rate), TokenCrossentropy(), metrics=[SequenceAccuracy()]
     )
     model.fit(*data, epochs=60, batch_size=6, verbose=0)
     # The statistics of the batch normalization follow slowly on six pictures.
@@ -151,7 +171,7 @@ def test_the_penalty_is_added_in_training_only(data):
     assert losses[1] > losses[0] + 0.1
 
 
-@both
+@all_of_them
 @pytest.mark.compiles_much
 def test_captions_come_with_their_probability(captioner, data):
     """It is the probability that the model gives to the caption and its end."""
@@ -191,7 +211,7 @@ def test_asking_for_more_changes_no_caption(data):
     assert everything[0] == model.caption(images)
 
 
-@both
+@all_of_them
 def test_without_a_vocabulary_captions_are_token_ids(captioner, data):
     model = make(captioner, vocabulary_size=7)
     token_ids = model.caption(data[0]["images"], beam_width=1)
@@ -199,7 +219,7 @@ def test_without_a_vocabulary_captions_are_token_ids(captioner, data):
     assert np.isin(token_ids, [0, 4, 5, 6]).all()  # padding and words
 
 
-@both
+@all_of_them
 @pytest.mark.compiles_much
 def test_captioning_changes_nothing_in_the_model(captioner, data):
     model = make(captioner)
@@ -295,7 +315,7 @@ def test_what_is_no_picture_is_refused(images, message):
         make(RNNCaptioner).caption(images)
 
 
-@both
+@all_of_them
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -314,7 +334,7 @@ def test_attention_of_a_model_without_it_is_refused(data):
         make(RNNCaptioner).caption(data[0]["images"], return_attention_scores=True)
 
 
-@both
+@all_of_them
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -334,7 +354,7 @@ def test_arguments_that_do_not_fit_are_refused(captioner, options, message):
         captioner(**(arguments | options))
 
 
-@both
+@all_of_them
 def test_token_ids_out_of_range_are_refused(captioner, data):
     model, (inputs, targets) = make(captioner), data
     model.compile("sgd", TokenCrossentropy())
@@ -351,7 +371,7 @@ def test_token_ids_out_of_range_are_refused(captioner, data):
 
 
 @pytest.mark.compiles_much
-@both
+@all_of_them
 def test_a_folder_holds_the_model_and_its_words(captioner, data, tmp_path):
     model = make(captioner)
     train(model, *data)
@@ -379,7 +399,7 @@ def test_a_folder_with_other_words_is_refused(tmp_path):
         from_preset(tmp_path)
 
 
-@both
+@all_of_them
 @pytest.mark.compiles_much
 def test_it_comes_back_in_a_fresh_process_with_every_argument_changed(
     captioner, data, tmp_path
@@ -387,15 +407,13 @@ def test_it_comes_back_in_a_fresh_process_with_every_argument_changed(
     options = {
         "encoder_filters": (3, 5),
         "train_encoder": False,
-        "output_activation": None,
         "dropout": 0.1,
         "seed": 5,
         "max_length": 3,
         "name": "mine",
         "dtype": "mixed_bfloat16",
+        **CHANGED[captioner],
     }
-    if captioner is ShowAttendTell:
-        options |= {"attention_dim": 7, "attention_penalty": 0.5}
     model = make(captioner, **options)
     train(model, *data)
     model.save(tmp_path / "model.keras")
