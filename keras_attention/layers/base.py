@@ -5,7 +5,7 @@ import inspect
 import keras
 from keras import ops
 
-from keras_attention.backend.dtypes import at_least_float32
+from keras_attention.backend.products import at_least_float32
 from keras_attention.layers.shared_parts import deserialize_parts
 from keras_attention.layers.shared_parts import serialize_parts
 from keras_attention.ops import project
@@ -296,6 +296,27 @@ class _Carrier(keras.layers.Layer):
 
 
 _carrier = _Carrier()  # not one for each call, which torch.compile would trace
+
+
+def by_rows(layer, x):
+    """Applies a layer of Keras to vectors that stand in several axes.
+
+    In a loop that TensorFlow compiles with XLA, it has a gradient for two axes only.
+
+    Args:
+        layer: A layer of single vectors, as `keras.layers.Dense`.
+        x: `(..., D)`.
+
+    Returns:
+        `(..., E)`.
+
+    Example:
+
+    >>> tuple(by_rows(keras.layers.Dense(5), keras.ops.ones((2, 3, 4))).shape)
+    (2, 3, 5)
+    """
+    y = layer(ops.reshape(x, (-1, x.shape[-1])))
+    return ops.reshape(y, (*ops.shape(x)[:-1], y.shape[-1]))
 
 
 def check_sequence(layer_name, **tensors):

@@ -2,7 +2,7 @@
 
 import keras
 
-from keras_attention.backend.dtypes import matmul
+from keras_attention.backend.products import matmul
 from keras_attention.checks import check_choice
 from keras_attention.layers.attention_layer import SingleHeadAttention
 

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_attention.backend.dtypes import at_least_float32
+from keras_attention.backend.products import at_least_float32
 from keras_attention.checks import check_choice
 from keras_attention.checks import check_positive
 from keras_attention.layers.base import BaseLayer
