@@ -1,11 +1,13 @@
 """What all layers share: a config nobody writes by hand, and checks of arguments."""
 
+import contextlib
 import inspect
 
 import keras
 from keras import ops
 
 from keras_attention.backend.products import at_least_float32
+from keras_attention.layers.recomputation import recomputed
 from keras_attention.layers.shared_parts import deserialize_parts
 from keras_attention.layers.shared_parts import serialize_parts
 from keras_attention.ops import project
@@ -66,7 +68,10 @@ class BaseLayer(keras.layers.Layer):
         setattr(self, adapter.name, adapter)
         self._adapters = (*self._adapters, (kernel.name, start, adapter))
         self._tracker.lock()
-        adapter.build((None, kernel.shape[0]))
+        with contextlib.ExitStack() as scopes:  # so that its weights have a path
+            for part in self.path.split("/"):
+                scopes.enter_context(keras.name_scope(part))
+            adapter.build((None, kernel.shape[0]))
 
     def merge_adapters(self):
         """Adds what the adapters learned to their kernels, and takes them away."""
@@ -114,6 +119,14 @@ class BaseLayer(keras.layers.Layer):
         if type(self).compute_output_shape is BaseLayer.compute_output_shape:
             return keras.Operation.compute_output_spec(self, *args, **kwargs)
         return super().compute_output_spec(*args, **kwargs)
+
+    def rematerialized_call(self, fn, *args, **kwargs):
+        def rematerialize(function):
+            return super(BaseLayer, self).rematerialized_call(function, *args, **kwargs)
+
+        if rematerialize(fn) is fn:  # a RematScope that leaves this layer out
+            return fn
+        return recomputed(self, rematerialize, fn)
 
     def get_config(self):
         arguments = {name: getattr(self, name) for name in _arguments_of(type(self))}
