@@ -7,6 +7,7 @@ import keras
 from keras import ops
 
 from keras_attention.backend.products import at_least_float32
+from keras_attention.layers.recomputation import recompute_as_whole
 from keras_attention.layers.recomputation import recomputed
 from keras_attention.layers.shared_parts import deserialize_parts
 from keras_attention.layers.shared_parts import serialize_parts
@@ -115,6 +116,7 @@ class BaseLayer(keras.layers.Layer):
         return "int32" if is_integer else self.compute_dtype
 
     def compute_output_spec(self, *args, **kwargs):
+        recompute_as_whole(self)
         # Keras would take the shape from above, which takes it from here.
         if type(self).compute_output_shape is BaseLayer.compute_output_shape:
             return keras.Operation.compute_output_spec(self, *args, **kwargs)

@@ -8,12 +8,22 @@ what a layer draws or counts may not leave what is computed again.
 import keras
 
 
+def recompute_as_whole(layer):
+    """Lets the parts of a layer be computed again with it, not by themselves.
+
+    Args:
+        layer: A layer.
+    """
+    if layer._remat_mode:
+        for part in layer._flatten_layers(include_self=False):
+            part._remat_mode = None
+
+
 def recomputed(layer, rematerialize, function):
     """Makes a function that is computed again as it was computed first.
 
     Args:
-        layer: The layer whose `call` it is. It is computed again as a whole, its parts
-            not by themselves.
+        layer: The layer whose `call` it is.
         rematerialize: Keras's function, which makes of a function one that is
             computed again.
         function: The layer's `call`.
@@ -21,68 +31,69 @@ def recomputed(layer, rematerialize, function):
     Returns:
         A function of the same arguments.
     """
-    for part in layer._flatten_layers(include_self=False):
-        part._remat_mode = None
+    recompute_as_whole(layer)
     run = _on_jax if keras.backend.backend() == "jax" else _on_others
 
     def call(*args, **kwargs):
-        # What is no tensor, as `training`, is not to be traced.
-        fixed = {k: x for k, x in kwargs.items() if not _holds_tensors(x)}
-        tensors = {k: x for k, x in kwargs.items() if k not in fixed}
+        # Only tensors, and by place: TensorFlow takes no others.
+        structure = args, kwargs
+        leaves = keras.tree.flatten(structure)
+        places = [i for i, x in enumerate(leaves) if keras.ops.is_tensor(x)]
 
-        def with_fixed(*args, **tensors):
-            return function(*args, **tensors, **fixed)
+        def with_tensors(*tensors):
+            filled = list(leaves)
+            for i, tensor in zip(places, tensors, strict=True):
+                filled[i] = tensor
+            args, kwargs = keras.tree.pack_sequence_as(structure, filled)
+            return function(*args, **kwargs)
 
-        return run(layer, rematerialize, with_fixed, args, tensors)
+        tensors = [leaves[i] for i in places]
+        training = kwargs.get("training")
+        return run(layer, rematerialize, with_tensors, tensors, training)
 
     return call
 
 
-def _on_others(layer, rematerialize, function, args, tensors):
-    states = [generator.state for generator in _generators(layer)]
+def _on_others(layer, rematerialize, function, tensors, training):
+    states = [
+        generator.state
+        for part in layer._flatten_layers()
+        for generator in part._seed_generators
+    ]
     first = []
 
-    def run(*args, **tensors):
+    def run(*tensors):
         if not first:
             first.append([keras.ops.copy(state.value) for state in states])
-            return function(*args, **tensors)
+            return function(*tensors)
         after = [keras.ops.copy(state.value) for state in states]
         _assign(states, first[0])
         try:  # PyTorch ends it where it has what it wants
-            return function(*args, **tensors)
+            return _again(tensors[0], run=lambda: function(*tensors), training=training)
         finally:
             _assign(states, after)
 
-    return rematerialize(run)(*args, **tensors)
+    return rematerialize(run)(*tensors)
 
 
-def _on_jax(layer, rematerialize, function, args, tensors):
+def _on_jax(layer, rematerialize, function, tensors, training):
     variables = layer.variables
     changing = [v for v in variables if not v.trainable]
 
-    def run(values, *args, **tensors):
+    def run(values, *tensors):
         mapping = list(zip(variables, values, strict=True))
         scope = keras.StatelessScope(state_mapping=mapping, collect_losses=True)
         with scope:
-            outputs = function(*args, **tensors)
+            outputs = function(*tensors)
         values = [scope.get_current_value(variable) for variable in changing]
         return outputs, values, scope.losses
 
     values = [variable.value for variable in variables]
-    outputs, values, losses = rematerialize(run)(values, *args, **tensors)
+    outputs, values, losses = rematerialize(run)(values, *tensors)
     _assign(changing, values)
     for loss in losses:
         layer.add_loss(loss)
     return outputs
-
-
-def _generators(layer):
-    """The random generators of a layer and of its parts."""
-    return [
-        generator
-        for part in layer._flatten_layers()
-        for generator in part._seed_generators
-    ]
 
 
 def _assign(variables, values):
@@ -90,5 +101,11 @@ def _assign(variables, values):
         variable.assign(value)
 
 
-def _holds_tensors(structure):
-    return any(map(keras.ops.is_tensor, keras.tree.flatten(structure)))
+class _Again(keras.layers.Layer):
+    """Runs a function so that the layers in it know again whether they train."""
+
+    def call(self, inputs, run=None, training=None):
+        return run()
+
+
+_again = _Again(autocast=False, name="again")
