@@ -64,6 +64,23 @@ def on_gpu():
     return bool(tf.config.list_physical_devices("GPU"))
 
 
+def is_symbolic_size(size):
+    """Whether a size stands for any, in a program that JAX exports.
+
+    Args:
+        size: An integer, or what `keras.ops.shape` gives besides.
+
+    Returns:
+        True or False.
+
+    Example:
+
+    >>> is_symbolic_size(3)
+    False
+    """
+    return not (size is None or isinstance(size, int) or hasattr(size, "shape"))
+
+
 def is_traced_by_jax(x):
     """Whether a tensor stands for any, in a function that JAX compiles.
 

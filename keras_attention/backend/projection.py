@@ -9,8 +9,8 @@ import math
 import keras
 from keras import ops
 
-from keras_attention.backend.dtypes import matmul
 from keras_attention.backend.loops import on_gpu
+from keras_attention.backend.products import matmul
 
 # A step of decoding takes as long as reading the weights. From so many of them on XLA
 # reads faster in blocks of rows (`benchmarks/generation.py` and `translation.py`):

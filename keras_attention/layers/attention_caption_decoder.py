@@ -8,9 +8,10 @@ E width of a word, H width of the LSTM, V vocabulary.
 import keras
 from keras import ops
 
-from keras_attention.backend.dtypes import at_least_float32
+from keras_attention.backend.products import at_least_float32
 from keras_attention.checks import check_positive
 from keras_attention.layers.additive_attention import AdditiveAttention
+from keras_attention.layers.base import by_rows
 from keras_attention.layers.caption_decoder import CaptionDecoder
 from keras_attention.layers.caption_decoder import check_grid
 from keras_attention.layers.recorder import recorder_for
@@ -176,8 +177,9 @@ class AttentionCaptionDecoder(CaptionDecoder):
             projected_key=projected_cells,
             return_attention_scores=True,
         )  # (B, K, D), (B, K, S)
-        context = self.gate(hidden) * seen  # (B, K, D)
-        gates = word_gates + self.context_gates(context) + self.hidden_gates(hidden)
+        context = by_rows(self.gate, hidden) * seen  # (B, K, D)
+        gates = word_gates + by_rows(self.context_gates, context)
+        gates = gates + by_rows(self.hidden_gates, hidden)
         hidden, cell = self.remember(gates, cell)  # (B, K, H)
         return hidden, cell, context, ops.cast(weights, self.wide_dtype)
 

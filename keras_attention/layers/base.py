@@ -1,16 +1,19 @@
 """What all layers share: a config nobody writes by hand, and checks of arguments."""
 
+import contextlib
 import inspect
 
 import keras
 from keras import ops
 
-from keras_attention.backend.dtypes import at_least_float32
 from keras_attention.backend.parameters import track_parameters
+from keras_attention.backend.products import at_least_float32
 from keras_attention.layers.kernels import Kernels
 from keras_attention.layers.kernels import QuantizedKernel
 from keras_attention.layers.quantization import quantize_layers
 from keras_attention.layers.quantization import quantized_layers
+from keras_attention.layers.recomputation import recompute_as_whole
+from keras_attention.layers.recomputation import recomputed
 from keras_attention.layers.shared_parts import deserialize_parts
 from keras_attention.layers.shared_parts import serialize_parts
 from keras_attention.ops import project
@@ -122,9 +125,9 @@ class BaseLayer(keras.layers.Layer):
         setattr(self, adapter.name, adapter)
         self._adapters = (*self._adapters, (kernel.name, start, adapter))
         self._tracker.lock()
-        # In the scope of the layer, or the weights of all adapters had one path, by which
-        # PyTorch knows them.
-        with self._open_name_scope():
+        with contextlib.ExitStack() as scopes:  # so that its weights have a path
+            for part in self.path.split("/"):
+                scopes.enter_context(keras.name_scope(part))
             adapter.build((None, kernel.shape[0]))
 
     def merge_adapters(self):
@@ -169,10 +172,19 @@ class BaseLayer(keras.layers.Layer):
         return "int32" if is_integer else self.compute_dtype
 
     def compute_output_spec(self, *args, **kwargs):
+        recompute_as_whole(self)
         # Keras would take the shape from above, which takes it from here.
         if type(self).compute_output_shape is BaseLayer.compute_output_shape:
             return keras.Operation.compute_output_spec(self, *args, **kwargs)
         return super().compute_output_spec(*args, **kwargs)
+
+    def rematerialized_call(self, fn, *args, **kwargs):
+        def rematerialize(function):
+            return super(BaseLayer, self).rematerialized_call(function, *args, **kwargs)
+
+        if rematerialize(fn) is fn:  # a RematScope that leaves this layer out
+            return fn
+        return recomputed(self, rematerialize, fn)
 
     def get_config(self):
         arguments = {name: getattr(self, name) for name in _arguments_of(type(self))}
@@ -377,6 +389,27 @@ class _Carrier(keras.layers.Layer):
 
 
 _carrier = _Carrier()  # not one for each call, which torch.compile would trace
+
+
+def by_rows(layer, x):
+    """Applies a layer of Keras to vectors that stand in several axes.
+
+    In a loop that TensorFlow compiles with XLA, it has a gradient for two axes only.
+
+    Args:
+        layer: A layer of single vectors, as `keras.layers.Dense`.
+        x: `(..., D)`.
+
+    Returns:
+        `(..., E)`.
+
+    Example:
+
+    >>> tuple(by_rows(keras.layers.Dense(5), keras.ops.ones((2, 3, 4))).shape)
+    (2, 3, 5)
+    """
+    y = layer(ops.reshape(x, (-1, x.shape[-1])))
+    return ops.reshape(y, (*ops.shape(x)[:-1], y.shape[-1]))
 
 
 def check_sequence(layer_name, **tensors):

@@ -6,7 +6,7 @@ Letters: B batch, T queries, S keys, U width of the scoring network.
 import keras
 from keras import ops
 
-from keras_attention.backend.dtypes import matmul
+from keras_attention.backend.products import matmul
 from keras_attention.checks import check_choice
 from keras_attention.checks import check_positive
 from keras_attention.layers.attention_layer import SingleHeadAttention

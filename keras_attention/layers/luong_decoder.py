@@ -8,6 +8,7 @@ layer, L layers, V vocabulary, n vectors of the encoder's state.
 import keras
 from keras import ops
 
+from keras_attention.layers.base import by_rows
 from keras_attention.layers.luong_attention import LuongAttention
 from keras_attention.layers.sequence_decoder import AttentionSequenceDecoder
 
@@ -155,7 +156,8 @@ class LuongDecoder(AttentionSequenceDecoder):
             positions=position[:, :, 0],
             return_attention_scores=True,
         )  # (B, K, E), (B, K, S)
-        combined = ops.tanh(self.combine(ops.concatenate([context, top], axis=-1)))
+        combined = by_rows(self.combine, ops.concatenate([context, top], axis=-1))
+        combined = ops.tanh(combined)
         return (*states, combined, position + 1, ops.cast(weights, self.wide_dtype))
 
     def predict(self, words, state, training=None):

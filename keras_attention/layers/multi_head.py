@@ -12,8 +12,8 @@ import math
 import keras
 from keras import ops
 
-from keras_attention.backend.dtypes import at_least_float32
-from keras_attention.backend.dtypes import larger
+from keras_attention.backend.products import at_least_float32
+from keras_attention.backend.products import larger
 from keras_attention.backend.projection import join_heads
 from keras_attention.backend.projection import split_columns
 from keras_attention.backend.projection import split_heads

@@ -5,7 +5,7 @@ import numbers
 import keras
 from keras import ops
 
-from keras_attention.backend.dtypes import matmul
+from keras_attention.backend.products import matmul
 from keras_attention.checks import check_positive
 from keras_attention.layers.base import BaseLayer
 

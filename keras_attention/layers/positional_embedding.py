@@ -4,7 +4,8 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_attention.backend.dtypes import at_least_float32
+from keras_attention.backend.loops import is_symbolic_size
+from keras_attention.backend.products import at_least_float32
 from keras_attention.checks import check_choice
 from keras_attention.checks import check_positive
 from keras_attention.layers.base import BaseLayer
@@ -115,6 +116,8 @@ class PositionalEmbedding(BaseLayer):
         check_sequence(self.name, inputs=inputs)
         batch_size, length, _ = ops.shape(inputs)
         width = self.position_dim or inputs.shape[-1]
+        if positions is None and is_symbolic_size(length):
+            positions = ops.arange(length, dtype="int32")
         if positions is None:
             positions = self._positions(length, width)
         elif self.kind == "learned":

@@ -1,6 +1,7 @@
 """A residual branch of a Transformer block: what stands before and behind it."""
 
 import keras
+from keras import ops
 
 from keras_attention.checks import check_choice
 from keras_attention.checks import check_rate
@@ -85,6 +86,7 @@ class Residual(BaseLayer):
         return x if self.norm_order == "post" else self.norm(x)
 
     def leave(self, x, output):
+        output = ops.cast(output, x.dtype)  # of a part with a policy of its own
         for layer in self._behind:
             output = layer(output)
         x = x + output

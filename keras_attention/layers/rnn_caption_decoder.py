@@ -8,6 +8,7 @@ width of the LSTM, V vocabulary.
 import keras
 from keras import ops
 
+from keras_attention.layers.base import by_rows
 from keras_attention.layers.caption_decoder import CaptionDecoder
 from keras_attention.layers.caption_decoder import check_grid
 
@@ -67,7 +68,7 @@ class RNNCaptionDecoder(CaptionDecoder):
         """Remembers the word together with the picture."""
         _, context_gates = picture
         hidden, cell = state
-        gates = word_gates + context_gates + self.hidden_gates(hidden)
+        gates = word_gates + context_gates + by_rows(self.hidden_gates, hidden)
         return self.remember(gates, cell)  # (B, K, H)
 
     def context(self, picture, state):

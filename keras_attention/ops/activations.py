@@ -6,6 +6,7 @@ import keras
 from keras import ops
 
 from keras_attention.backend.in_place import overwrite
+from keras_attention.backend.loops import is_symbolic_size
 
 
 def exact_gelu(x):
@@ -30,7 +31,9 @@ def exact_gelu(x):
     0.8413
     """
     is_float32 = keras.backend.standardize_dtype(x.dtype) == "float32"
-    if keras.backend.backend() == "torch" or not is_float32:
+    # Of unknown sizes, JAX writes a program for others, of which TensorFlow knows erfc.
+    is_exported = any(map(is_symbolic_size, x.shape))
+    if keras.backend.backend() == "torch" or not is_float32 or is_exported:
         return ops.gelu(x, approximate=False)
     return ops.multiply(0.5 * x, 1.0 + ops.erf(math.sqrt(0.5) * x))
 

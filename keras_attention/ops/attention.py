@@ -21,7 +21,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_attention.backend.dtypes import joined_dtype
+from keras_attention.backend.products import joined_dtype
 from keras_attention.ops import chunked
 from keras_attention.ops import explicit
 from keras_attention.ops import fused

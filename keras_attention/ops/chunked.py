@@ -18,8 +18,6 @@ import collections
 import keras
 from keras import ops
 
-from keras_attention.backend.dtypes import at_least_float32
-from keras_attention.backend.dtypes import larger
 from keras_attention.backend.loops import add_at
 from keras_attention.backend.loops import add_slice
 from keras_attention.backend.loops import compiled
@@ -31,6 +29,8 @@ from keras_attention.backend.loops import repeat
 from keras_attention.backend.loops import write_at
 from keras_attention.backend.own_gradients import needs_plain_functions
 from keras_attention.backend.own_gradients import with_gradient
+from keras_attention.backend.products import at_least_float32
+from keras_attention.backend.products import larger
 from keras_attention.ops.explicit import MASKED
 from keras_attention.ops.explicit import plain_attention
 from keras_attention.ops.masks import joined_sides

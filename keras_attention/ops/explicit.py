@@ -11,8 +11,8 @@ import math
 
 from keras import ops
 
-from keras_attention.backend.dtypes import at_least_float32
-from keras_attention.backend.dtypes import matmul
+from keras_attention.backend.products import at_least_float32
+from keras_attention.backend.products import matmul
 from keras_attention.ops.dropout import keep_factors
 from keras_attention.ops.masks import combine_masks
 from keras_attention.ops.masks import mask_of_sides
@@ -87,7 +87,8 @@ def additive_scores(query, key, kernel):
     query = ops.transpose(ops.convert_to_tensor(query), (0, 2, 1, 3))  # (B, N, T, U)
     key = ops.transpose(ops.convert_to_tensor(key), (0, 2, 1, 3))  # (B, N, S, U)
     hidden = ops.tanh(query[:, :, :, None] + key[:, :, None])  # (B, N, T, S, U)
-    return matmul(hidden, ops.convert_to_tensor(kernel))  # (B, N, T, S)
+    kernel = ops.convert_to_tensor(kernel)
+    return matmul(hidden, kernel[:, None])[..., 0]  # (B, N, T, S)
 
 
 def attention_weights(scores, mask=None, sinks=None):

@@ -19,7 +19,7 @@ from keras import ops
 
 from keras_attention.backend.constants import compiled_by_torch
 from keras_attention.backend.constants import constant
-from keras_attention.backend.dtypes import at_least_float32
+from keras_attention.backend.products import at_least_float32
 
 
 def sinusoidal_positions(

@@ -7,9 +7,9 @@ import functools
 
 from keras import ops
 
-from keras_attention.backend.dtypes import at_least_float32
-from keras_attention.backend.dtypes import larger
 from keras_attention.backend.loops import repeat
+from keras_attention.backend.products import at_least_float32
+from keras_attention.backend.products import larger
 from keras_attention.ops.dropout import keep_factors
 from keras_attention.ops.explicit import MASKED
 from keras_attention.ops.relative import read_table

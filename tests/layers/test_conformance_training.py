@@ -4,11 +4,14 @@ import keras
 import numpy as np
 import pytest
 
+from helpers import BACKEND
 from helpers import to_numpy
 from helpers import weight_gradients
 from layers.layer_table import FULL_ROWS
+from layers.layer_table import LOOPS
 from layers.layer_table import randomize
 from layers.layer_table import ROWS
+from layers.layer_table import SIZES
 
 # What is dropped, by the name of the argument, also in the layers passed to a layer.
 RATES = ("dropout", "attention_dropout", "mlp_dropout", "drop_path", "rate")
@@ -51,6 +54,27 @@ def test_one_step_of_fit_changes_every_weight(row):
         assert np.isfinite(new).all(), weight.path
         if weight.trainable:
             assert np.abs(new - old).max() > 0, weight.path
+
+
+LOOPING = [row for row in ROWS if row.name in LOOPS]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(BACKEND != "tensorflow", reason="Its loops need a bound for XLA.")
+@pytest.mark.parametrize("row", LOOPING, ids=lambda row: row.name)
+def test_loops_train_where_xla_compiles(row):
+    """As Keras lets TensorFlow do on a GPU by itself."""
+    model = row.model()
+    model.compile("sgd", loss="mse", jit_compile=True)
+    arrays = row.arrays()
+    target = np.zeros((SIZES["B"], *model.output_shape[1:]))
+    before = model.get_weights()
+    history = model.fit(arrays, target, verbose=0)
+    assert np.isfinite(history.history["loss"][0])
+    assert any(
+        np.abs(a - b).max() > 0
+        for a, b in zip(before, model.get_weights(), strict=True)
+    )
 
 
 @by_name

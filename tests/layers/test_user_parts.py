@@ -130,3 +130,15 @@ def test_asking_for_the_weights_changes_nothing_beyond_the_range_of_float16():
     output, weights = attend(query, key, value, scale=1.0, return_attention_scores=True)
     np.testing.assert_array_equal(to_numpy(weights)[0, 0], [[0, 0, 1]] * 2)
     np.testing.assert_array_equal(to_numpy(output), 2.0)
+
+
+def test_a_part_may_compute_in_another_dtype():
+    """Keras's map of policies, by paths of layers."""
+    policies = keras.dtype_policies.DTypePolicyMap(default_policy="float32")
+    half = keras.dtype_policies.DTypePolicy("mixed_bfloat16")
+    policies["mine/self_attention"] = half
+    block = layers.TransformerEncoderBlock(2, 16, dtype=policies, name="mine")
+    output = block(np.ones((B, T, D), "float32"))
+    assert keras.backend.standardize_dtype(output.dtype) == "float32"
+    assert block.self_attention.compute_dtype == "bfloat16"
+    assert block.mlp.compute_dtype == "float32"

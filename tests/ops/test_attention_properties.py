@@ -29,7 +29,7 @@ TILE = (3, 4)  # queries and keys
 LENGTHS = (1, 2, 3, 4, 5, 7, 8, 9)
 TOLERANCE = {"float32": 2e-5, "bfloat16": 0.06, "float16": 0.01}
 FEW = settings(
-    max_examples=12,
+    max_examples=12 if BACKEND == "torch" else 5,  # each shape is compiled
     deadline=None,
     derandomize=True,
     database=None,

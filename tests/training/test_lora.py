@@ -111,6 +111,20 @@ def test_nothing_changes_before_training():
 
 
 @pytest.mark.compiles_much
+@pytest.mark.skipif(BACKEND != "torch", reason="It is about modules of PyTorch.")
+def test_pytorch_knows_the_adapters():
+    """Its optimizers take `parameters()`, its files the `state_dict()`."""
+    model = tiny_bert()
+    before = len(model.state_dict())
+    add_lora(model, rank=2)
+    learned = {id(p) for p in model.parameters() if p.requires_grad}
+    assert learned == {id(v.value) for v in model.trainable_variables}
+    assert len(model.state_dict()) > before
+    model.load_state_dict(model.state_dict())
+    merge_lora(model)
+    assert len(model.state_dict()) == before
+
+
 def test_what_is_trained_is_what_is_saved(tmp_path):
     """Training changes the weights that the file has, and no others."""
     model = tiny_bert()

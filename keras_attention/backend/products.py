@@ -1,6 +1,8 @@
-"""What Keras rounds to float32 on JAX and PyTorch, though it was given float64.
+"""Products and dtypes where Keras's own fall short.
 
-Its promotion of dtypes ends at float32 there, and with it some of its operations.
+Its promotion of dtypes ends at float32 on JAX and PyTorch, and with it some of its
+operations. Its product of a tensor of unknown sizes and a matrix has no gradient in a
+loop that XLA compiles for TensorFlow.
 """
 
 import keras
@@ -49,7 +51,7 @@ def matmul(x, y):
 
     Args:
         x: `(..., T, X)`.
-        y: `(..., X, S)`.
+        y: `(..., X, S)`, or `(X, S)`.
 
     Returns:
         `(..., T, S)`.
@@ -59,6 +61,9 @@ def matmul(x, y):
     >>> tuple(matmul(keras.ops.ones((2, 3, 4)), keras.ops.ones((4, 5))).shape)
     (2, 3, 5)
     """
+    if keras.backend.backend() == "tensorflow" and len(y.shape) == 2 < len(x.shape):
+        product = ops.matmul(ops.reshape(x, (-1, x.shape[-1])), y)
+        return ops.reshape(product, (*ops.shape(x)[:-1], y.shape[-1]))
     if not _is_rounded(x):
         return ops.matmul(x, y)
     y = ops.convert_to_tensor(y)  # it may be a weight
