@@ -143,9 +143,10 @@ def test_a_killed_process_leaves_the_old_files_or_the_new_ones(tmp_path):
 
 @pytest.mark.skipif(os.name != "posix", reason="folders have no locks")
 def test_of_two_writers_all_files_are_of_one(tmp_path, monkeypatch):
-    """The second begins while the first moves its files, and waits for it."""
+    """One that began before the other comes while that moves its files, and waits."""
     write(tmp_path, "old")
-    replace, threads = os.replace, []
+    replace, threads, begins = os.replace, [], iter([2, 1])
+    monkeypatch.setattr(time, "time_ns", lambda: next(begins))
 
     def interrupted(*paths):
         replace(*paths)
