@@ -143,22 +143,32 @@ def test_a_killed_process_leaves_the_old_files_or_the_new_ones(tmp_path):
 
 @pytest.mark.skipif(os.name != "posix", reason="folders have no locks")
 def test_of_two_writers_all_files_are_of_one(tmp_path, monkeypatch):
-    """One that began before the other comes while that moves its files, and waits."""
+    """One that began first is ready when the other has moved one of its files."""
     write(tmp_path, "old")
-    replace, threads, begins = os.replace, [], iter([2, 1])
-    monkeypatch.setattr(time, "time_ns", lambda: next(begins))
+    rename, replace = os.rename, os.replace
+    is_ready, has_moved = threading.Event(), threading.Event()
+    slow = threading.Thread(target=write, args=(tmp_path, "slow"))
 
-    def interrupted(*paths):
+    def rename_late(*paths):
+        if threading.current_thread() is slow:
+            is_ready.set()
+            has_moved.wait(0.5)  # in vain, where the other has to wait
+        rename(*paths)
+
+    def replace_and_wait(*paths):
         replace(*paths)
-        if not threads:
-            threads.append(threading.Thread(target=write, args=(tmp_path, "second")))
-            threads[0].start()
-            threads[0].join(0.3)  # as long as it would need
+        if threading.current_thread() is not slow and not has_moved.is_set():
+            has_moved.set()
+            slow.join(0.5)
 
-    monkeypatch.setattr(os, "replace", interrupted)
-    write(tmp_path, "first")
-    threads[0].join()
-    assert contents(tmp_path) == dict.fromkeys(NAMES, "second")
+    monkeypatch.setattr(os, "rename", rename_late)
+    monkeypatch.setattr(os, "replace", replace_and_wait)
+    slow.start()
+    is_ready.wait()
+    write(tmp_path, "fast")
+    slow.join()
+    found = contents(tmp_path)
+    assert found.keys() == set(NAMES) and len(set(found.values())) == 1
     assert hidden(tmp_path) == []
 
 
