@@ -4,8 +4,14 @@ Letters: B batch, K heads of keys and values, S slots of a cache, T new tokens, 
 of a head, R = B K rows of a cache.
 """
 
+import collections
+import threading
+
 import keras
 from keras import ops
+
+# How many steps of one loop are kept as they were written down, each for its shapes.
+MOST_TRACED = 16
 
 
 def filled_slots(length, count, slots):
@@ -113,6 +119,42 @@ def while_loop(goes_on, step, number, state):
     )
 
 
+class Recent:
+    """Values that were made for keys, of which those that were used last are kept.
+
+    Args:
+        most: How many.
+
+    Example:
+
+    >>> recent = Recent(most=2)
+    >>> [recent.get(key, lambda: key.upper()) for key in "abca"], len(recent)
+    (['A', 'B', 'C', 'A'], 2)
+    """
+
+    def __init__(self, most):
+        self._most, self._made = most, collections.OrderedDict()
+        self._lock = threading.RLock()
+
+    def get(self, key, make):
+        """The value for a key, made by `make()` where it is not there."""
+        with self._lock:
+            if key not in self._made:
+                self._made[key] = make()
+                while len(self._made) > self._most:
+                    self._made.popitem(last=False)
+            self._made.move_to_end(key)
+            return self._made[key]
+
+    def __len__(self):
+        return len(self._made)
+
+    def values(self):
+        """A list of the values that are kept."""
+        with self._lock:
+            return list(self._made.values())
+
+
 class Program:
     """A function of tensors that reads the weights of a model, compiled.
 
@@ -202,7 +244,7 @@ class Loop:
     def __init__(self, goes_on, step, variables):
         self._goes_on = goes_on
         self._step = step
-        self._traced = {}
+        self._traced = Recent(MOST_TRACED)
         self._program = Program(self._run, variables, donated=(3,))
 
     @property
@@ -243,12 +285,14 @@ class Loop:
         rest = to_leaves((extra, last))
         leaves = to_leaves(state)
         key = tuple((tuple(x.shape), x.dtype, x.device) for x in leaves + rest)
-        if key not in self._traced:
+
+        def trace():
             with torch.no_grad():
-                self._traced[key] = TracedStep(
+                return TracedStep(
                     self._goes_on, self._step, (number, state, extra, last)
                 )
-        step = self._traced[key]
+
+        step = self._traced.get(key, trace)
         number = int(number)
         with torch.inference_mode():
             goes_on = self._goes_on(state)
