@@ -5,10 +5,13 @@ of a head, R = B K rows of a cache.
 """
 
 import collections
+import contextlib
 import threading
 
 import keras
 from keras import ops
+
+from keras_attention.backend.kept_variables import one_thread
 
 # How many steps of one loop are kept as they were written down, each for its shapes.
 MOST_TRACED = 16
@@ -167,6 +170,7 @@ class Program:
         donated: Numbers of the arguments that are not used afterwards.
         use_xla: Whether TensorFlow compiles it with XLA, or leaves it a graph of its
             kernels, which convolve twice as fast on a processor.
+        model: The model whose variables they are, if other threads may run it.
 
     Example:
 
@@ -177,8 +181,9 @@ class Program:
     True
     """
 
-    def __init__(self, function, variables, donated=(), use_xla=True):
+    def __init__(self, function, variables, donated=(), use_xla=True, model=None):
         self.num_compilations = 0
+        self._model = model
         self._variables = list(variables)
         self._function = function
         backend = keras.backend.backend()
@@ -211,7 +216,11 @@ class Program:
             with torch.inference_mode():
                 return self._function(*inputs)
         if backend == "jax":
-            return self._compiled([v.value for v in self._variables], *inputs)
+            others = contextlib.nullcontext()
+            if self._model is not None:  # they would take the values away
+                others = one_thread(self._model)
+            with others:
+                return self._compiled([v.value for v in self._variables], *inputs)
         # Numbers as tensors, or each would be compiled for itself.
         inputs = keras.tree.map_structure(
             lambda x: None if x is None else ops.convert_to_tensor(x), inputs
@@ -232,6 +241,7 @@ class Loop:
             the number of the last step plus one. It returns the next state, of the same
             shapes and dtypes.
         variables: The variables that `step` reads.
+        model: As for `Program`.
 
     Example:
 
@@ -241,11 +251,11 @@ class Loop:
     [4, 11]
     """
 
-    def __init__(self, goes_on, step, variables):
+    def __init__(self, goes_on, step, variables, model=None):
         self._goes_on = goes_on
         self._step = step
         self._traced = Recent(MOST_TRACED)
-        self._program = Program(self._run, variables, donated=(3,))
+        self._program = Program(self._run, variables, donated=(3,), model=model)
 
     @property
     def num_compilations(self):

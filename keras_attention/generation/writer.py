@@ -8,6 +8,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_attention.backend.kept_variables import one_thread
 from keras_attention.backend.programs import Loop
 from keras_attention.backend.programs import Program
 from keras_attention.backend.programs import Recent
@@ -139,7 +140,8 @@ class Writer:
     def _programs_for(self, options):
         """The compiled programs with these options, made at the first call."""
         if hasattr(self._model, "jax_state_sync"):
-            self._model.jax_state_sync()  # within a callback, fit has the newest
+            with one_thread(self._model):
+                self._model.jax_state_sync()  # within a callback, fit has the newest
         variables = self._model.variables
         key = (*options.key, tuple(map(id, variables)))
 
@@ -158,8 +160,10 @@ class Writer:
                 return take_step(slot, loop, step_with(source), sampler, rules, last)
 
             return (
-                Program(begin, variables, use_xla=self.steps.use_xla),
-                Loop(is_open, go_on, variables),
+                Program(
+                    begin, variables, use_xla=self.steps.use_xla, model=self._model
+                ),
+                Loop(is_open, go_on, variables, model=self._model),
             )
 
         return self._made.get(key, make)
