@@ -8,8 +8,13 @@ empty.
 import contextlib
 import functools
 import inspect
+import threading
+import weakref
 
 import keras
+
+# A lock for each model that was run.
+LOCKS, MAKING = weakref.WeakKeyDictionary(), threading.Lock()
 
 
 class KeptVariables(keras.callbacks.Callback):
@@ -82,6 +87,11 @@ def keep_variables(model, callbacks=None):
     if keras.backend.backend() != "jax":
         yield callbacks
         return
+    with one_thread(model):
+        yield from _keep(model, callbacks)
+
+
+def _keep(model, callbacks):
     kept = KeptVariables()
     if isinstance(callbacks, keras.callbacks.CallbackList):
         # That of `fit`, which evaluates in between: it has one already.
@@ -98,6 +108,28 @@ def keep_variables(model, callbacks=None):
     except BaseException:
         kept.put_back(model)
         raise
+
+
+@contextlib.contextmanager
+def one_thread(model):
+    """Lets other threads wait while the variables of a model may be without values.
+
+    On JAX alone. Models within the model have the same variables, so they wait, too.
+
+    Args:
+        model: A `keras.Model`.
+    """
+    if keras.backend.backend() != "jax":
+        yield
+        return
+    layers = model._flatten_layers(include_self=True, recursive=True)
+    models = {id(layer): layer for layer in layers if isinstance(layer, keras.Model)}
+    with contextlib.ExitStack() as stack:
+        for number in sorted(models):  # all threads in one order
+            with MAKING:
+                lock = LOCKS.setdefault(models[number], threading.RLock())
+            stack.enter_context(lock)
+        yield
 
 
 def keeping_variables(method):

@@ -4,8 +4,17 @@ Letters: B batch, K heads of keys and values, S slots of a cache, T new tokens, 
 of a head, R = B K rows of a cache.
 """
 
+import collections
+import contextlib
+import threading
+
 import keras
 from keras import ops
+
+from keras_attention.backend.kept_variables import one_thread
+
+# How many steps of one loop are kept as they were written down, each for its shapes.
+MOST_TRACED = 16
 
 
 def filled_slots(length, count, slots):
@@ -113,6 +122,42 @@ def while_loop(goes_on, step, number, state):
     )
 
 
+class Recent:
+    """Values that were made for keys, of which those that were used last are kept.
+
+    Args:
+        most: How many.
+
+    Example:
+
+    >>> recent = Recent(most=2)
+    >>> [recent.get(key, lambda: key.upper()) for key in "abca"], len(recent)
+    (['A', 'B', 'C', 'A'], 2)
+    """
+
+    def __init__(self, most):
+        self._most, self._made = most, collections.OrderedDict()
+        self._lock = threading.RLock()
+
+    def get(self, key, make):
+        """The value for a key, made by `make()` where it is not there."""
+        with self._lock:
+            if key not in self._made:
+                self._made[key] = make()
+                while len(self._made) > self._most:
+                    self._made.popitem(last=False)
+            self._made.move_to_end(key)
+            return self._made[key]
+
+    def __len__(self):
+        return len(self._made)
+
+    def values(self):
+        """A list of the values that are kept."""
+        with self._lock:
+            return list(self._made.values())
+
+
 class Program:
     """A function of tensors that reads the weights of a model, compiled.
 
@@ -125,6 +170,7 @@ class Program:
         donated: Numbers of the arguments that are not used afterwards.
         use_xla: Whether TensorFlow compiles it with XLA, or leaves it a graph of its
             kernels, which convolve twice as fast on a processor.
+        model: The model whose variables they are, if other threads may run it.
 
     Example:
 
@@ -135,8 +181,9 @@ class Program:
     True
     """
 
-    def __init__(self, function, variables, donated=(), use_xla=True):
+    def __init__(self, function, variables, donated=(), use_xla=True, model=None):
         self.num_compilations = 0
+        self._model = model
         self._variables = list(variables)
         self._function = function
         backend = keras.backend.backend()
@@ -169,7 +216,11 @@ class Program:
             with torch.inference_mode():
                 return self._function(*inputs)
         if backend == "jax":
-            return self._compiled([v.value for v in self._variables], *inputs)
+            others = contextlib.nullcontext()
+            if self._model is not None:  # they would take the values away
+                others = one_thread(self._model)
+            with others:
+                return self._compiled([v.value for v in self._variables], *inputs)
         # Numbers as tensors, or each would be compiled for itself.
         inputs = keras.tree.map_structure(
             lambda x: None if x is None else ops.convert_to_tensor(x), inputs
@@ -190,6 +241,7 @@ class Loop:
             the number of the last step plus one. It returns the next state, of the same
             shapes and dtypes.
         variables: The variables that `step` reads.
+        model: As for `Program`.
 
     Example:
 
@@ -199,11 +251,11 @@ class Loop:
     [4, 11]
     """
 
-    def __init__(self, goes_on, step, variables):
+    def __init__(self, goes_on, step, variables, model=None):
         self._goes_on = goes_on
         self._step = step
-        self._traced = {}
-        self._program = Program(self._run, variables, donated=(3,))
+        self._traced = Recent(MOST_TRACED)
+        self._program = Program(self._run, variables, donated=(3,), model=model)
 
     @property
     def num_compilations(self):
@@ -243,12 +295,14 @@ class Loop:
         rest = to_leaves((extra, last))
         leaves = to_leaves(state)
         key = tuple((tuple(x.shape), x.dtype, x.device) for x in leaves + rest)
-        if key not in self._traced:
+
+        def trace():
             with torch.no_grad():
-                self._traced[key] = TracedStep(
+                return TracedStep(
                     self._goes_on, self._step, (number, state, extra, last)
                 )
-        step = self._traced[key]
+
+        step = self._traced.get(key, trace)
         number = int(number)
         with torch.inference_mode():
             goes_on = self._goes_on(state)

@@ -8,8 +8,10 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_attention.backend.kept_variables import one_thread
 from keras_attention.backend.programs import Loop
 from keras_attention.backend.programs import Program
+from keras_attention.backend.programs import Recent
 from keras_attention.checks import check_positive
 from keras_attention.generation.decode import begin_loop
 from keras_attention.generation.decode import is_open
@@ -19,6 +21,9 @@ from keras_attention.generation.decode import random_numbers
 from keras_attention.generation.decode import room_for
 from keras_attention.generation.decode import take_step
 from keras_attention.generation.results import read_loop
+
+# Programs for so many options of `generate` are kept, those that were used last.
+MOST_OPTIONS = 32
 
 
 class WritingModel:
@@ -64,7 +69,7 @@ class Writer:
         self.steps = steps
         self._model = model
         self._start_id = start_id
-        self._made = {}
+        self._made = Recent(MOST_OPTIONS)
 
     @property
     def num_compilations(self):
@@ -116,8 +121,8 @@ class Writer:
         last = size + count
         given = {"inputs": inputs, "places": np.zeros(slots, "bool")}  # their number
         if uniform is not None:
-            missing = slots - last
-            given["uniform"] = np.pad(uniform, [(0, 0), (0, missing)])
+            # One for each slot, so that the shape does not depend on the prompt.
+            given["uniform"] = np.pad(uniform, [(0, 0), (size, slots - last)])
         given = keras.tree.map_structure(ops.convert_to_tensor, given)
         begin, go_on = self._programs_for(options)
         source, loop = begin(given, last)
@@ -135,10 +140,12 @@ class Writer:
     def _programs_for(self, options):
         """The compiled programs with these options, made at the first call."""
         if hasattr(self._model, "jax_state_sync"):
-            self._model.jax_state_sync()  # within a callback, fit has the newest
+            with one_thread(self._model):
+                self._model.jax_state_sync()  # within a callback, fit has the newest
         variables = self._model.variables
         key = (*options.key, tuple(map(id, variables)))
-        if key not in self._made:
+
+        def make():
             sampler, rules = options.sampler, options.rules
 
             def step_with(source):
@@ -152,11 +159,14 @@ class Writer:
             def go_on(slot, loop, source, last):
                 return take_step(slot, loop, step_with(source), sampler, rules, last)
 
-            self._made[key] = (
-                Program(begin, variables, use_xla=self.steps.use_xla),
-                Loop(is_open, go_on, variables),
+            return (
+                Program(
+                    begin, variables, use_xla=self.steps.use_xla, model=self._model
+                ),
+                Loop(is_open, go_on, variables, model=self._model),
             )
-        return self._made[key]
+
+        return self._made.get(key, make)
 
     def _begin(self, given, last, step_with, options):
         """Reads what there is, and writes the first token where the loop needs it."""
@@ -218,7 +228,7 @@ def into_batches(lengths, batch_size=None):
     Args:
         lengths: A length for each sequence.
         batch_size: Most sequences at a time. Fewer are filled up to a power of two. By
-            default all are one batch, as they are.
+            default all are one batch, which is filled up where sizes are compiled.
 
     Returns:
         List of arrays of numbers.
@@ -229,10 +239,11 @@ def into_batches(lengths, batch_size=None):
     [[2, 0], [1, 1]]
     """
     count = len(lengths)
+    power = 1 << (count - 1).bit_length()
     if batch_size is None:
-        return [np.arange(count)]
+        batch_size = count if keras.backend.backend() == "torch" else power
     check_positive(batch_size=batch_size)
-    batch_size = min(batch_size, 1 << (count - 1).bit_length())
+    batch_size = min(batch_size, power)
     # The longest first: what does not fit into memory fails at once.
     order = np.argsort(-np.asarray(lengths), kind="stable")
     order = np.concatenate([order, np.repeat(order[-1:], -count % batch_size)])

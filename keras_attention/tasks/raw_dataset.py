@@ -24,6 +24,8 @@ class RawDataset(Prepared):
         shuffle: Draw other batches for each epoch, and of them anew what is drawn.
         sort: Put examples of similar length together. Without, they stay in their order
             and all are padded to the longest.
+        fill: Repeat the last example of a short batch up to a power of two of them, so
+            that few sizes are compiled.
 
     Raises:
         ValueError: `batch_size` is less than 1.
@@ -38,6 +40,7 @@ class RawDataset(Prepared):
         batch_size=None,
         shuffle=False,
         sort=True,
+        fill=False,
     ):
         super().__init__()
         batch_size = 32 if batch_size is None else operator.index(batch_size)
@@ -48,6 +51,7 @@ class RawDataset(Prepared):
         self.model, self.examples = model, examples
         self.labels, self.weights = labels, weights
         self.batch_size, self.shuffle, self.sort = batch_size, shuffle, sort
+        self.fill = fill
         self.lengths = model.raw_lengths(examples)
         if self.lengths is not None:
             self.lengths = np.asarray(self.lengths)
@@ -130,7 +134,11 @@ class RawDataset(Prepared):
             # order in which `fit` shows them is another.
             batches.sort(key=lambda rows: self.lengths[rows].max())
             batches = [batches[-1], *batches[:-1]]
-        return batches
+        return [self._filled(rows) for rows in batches] if self.fill else batches
+
+    def _filled(self, rows):
+        size = min(self.batch_size, 1 << (len(rows) - 1).bit_length())
+        return np.pad(rows, (0, size - len(rows)), mode="edge")
 
     def _padded_length(self, rows):
         """What a batch would be padded to on its own; 0 without lengths."""

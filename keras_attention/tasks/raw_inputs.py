@@ -187,13 +187,17 @@ class RawInputs:
         call = _arguments(super().predict, x, *args, **kwargs)
         of_tokens = self.has_output_for_each_token()
         sort = call.get("steps") is None and not any(of_tokens)
-        data = self._open(call, call.get("batch_size"), sort=sort)
+        fill = keras.backend.backend() != "torch"  # where sizes are compiled
+        data = self._open(call, call.get("batch_size"), sort=sort, fill=fill)
         outputs = super().predict(**call)
         if not isinstance(data, RawDataset):
             return outputs
-        if sort:
-            places = np.argsort(np.concatenate(data.batches))
-            return keras.tree.map_structure(lambda output: output[places], outputs)
+        # Each example once, in their order.
+        count = len(keras.tree.flatten(outputs)[0])
+        _, places = np.unique(np.concatenate(data.batches)[:count], return_index=True)
+        outputs = keras.tree.map_structure(lambda output: output[places], outputs)
+        if not any(of_tokens):
+            return outputs
         parts = zip(keras.tree.flatten(outputs), of_tokens, strict=True)
         parts = [part[:, : data.longest] if cut else part for part, cut in parts]
         return keras.tree.pack_sequence_as(outputs, parts)
@@ -231,7 +235,7 @@ class RawInputs:
         parts = self._prepare_batch(*map(list, columns), learns=True)
         return tuple(part for part in parts if part is not None)
 
-    def _open(self, call, batch_size, shuffle=False, sort=True):
+    def _open(self, call, batch_size, shuffle=False, sort=True, fill=False):
         """Puts what Keras takes for raw inputs into the arguments of a call.
 
         It returns this data set, or `None` where the inputs are prepared.
@@ -241,7 +245,7 @@ class RawInputs:
         examples = self._read_examples(x)
         if examples is not None:
             targets = self._read_targets(examples, y, weights, learns)
-            data = RawDataset(self, *targets, batch_size, shuffle, sort)
+            data = RawDataset(self, *targets, batch_size, shuffle, sort, fill)
         elif y is None:
             x, is_raw = open_stream(self, x, learns, shuffle)
             data = x if is_raw else None

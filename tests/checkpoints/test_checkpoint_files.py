@@ -6,14 +6,16 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 
 import pytest
 
-from keras_attention.checkpoints import files
+from helpers import run_in_fresh_process
 from keras_attention.checkpoints import finish_replacing
 from keras_attention.checkpoints import read_config
 from keras_attention.checkpoints import replace_files
+from keras_attention.checkpoints import replacing
 from keras_attention.checkpoints import write_config
 
 pytestmark = pytest.mark.once
@@ -109,7 +111,7 @@ print(calls)
 
 def run_and_kill(folder, call):
     code = textwrap.dedent(KILLED).replace("{names}", repr(NAMES))
-    command = [sys.executable, "-c", code, files.__file__, str(folder), str(call)]
+    command = [sys.executable, "-c", code, replacing.__file__, str(folder), str(call)]
     return subprocess.run(command, capture_output=True, text=True, timeout=60)
 
 
@@ -139,9 +141,76 @@ def test_a_killed_process_leaves_the_old_files_or_the_new_ones(tmp_path):
     assert {"old", "new"} == set(seen)
 
 
+@pytest.mark.skipif(os.name != "posix", reason="folders have no locks")
+def test_of_two_writers_all_files_are_of_one(tmp_path, monkeypatch):
+    """One that began first is ready when the other has moved one of its files."""
+    write(tmp_path, "old")
+    rename, replace = os.rename, os.replace
+    is_ready, has_moved = threading.Event(), threading.Event()
+    slow = threading.Thread(target=write, args=(tmp_path, "slow"))
+
+    def rename_late(*paths):
+        if threading.current_thread() is slow:
+            is_ready.set()
+            has_moved.wait(0.5)  # in vain, where the other has to wait
+        rename(*paths)
+
+    def replace_and_wait(*paths):
+        replace(*paths)
+        if threading.current_thread() is not slow and not has_moved.is_set():
+            has_moved.set()
+            slow.join(0.5)
+
+    monkeypatch.setattr(os, "rename", rename_late)
+    monkeypatch.setattr(os, "replace", replace_and_wait)
+    slow.start()
+    is_ready.wait()
+    write(tmp_path, "fast")
+    slow.join()
+    found = contents(tmp_path)
+    assert found.keys() == set(NAMES) and len(set(found.values())) == 1
+    assert hidden(tmp_path) == []
+
+
+@pytest.mark.skipif(os.name != "posix", reason="files have no limit")
+def test_a_disk_without_room_leaves_the_old_model(tmp_path):
+    """No file may have more than 500 bytes: so it is with a disk that is full."""
+    code = """
+        import resource, signal
+        import keras, numpy
+        from keras_attention.applications import GPT2
+
+        sizes = {"vocabulary_size": 9, "hidden_dim": 8, "num_layers": 1, "num_heads": 2}
+        old = GPT2(**sizes)
+        old.save_to_preset("model")
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (500, resource.RLIM_INFINITY))
+        try:
+            GPT2(**sizes).save_to_preset("model")
+        except Exception as error:
+            print(type(error).__name__, error)
+        new = GPT2.from_preset("model")
+        pairs = zip(old.get_weights(), new.get_weights(), strict=True)
+        print(all((a == b).all() for a, b in pairs))
+    """
+    said, same = run_in_fresh_process(code, cwd=tmp_path).splitlines()
+    assert "File too large" in said and same == "True"
+    assert hidden(tmp_path / "model") == []
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="root may write")
+def test_a_folder_that_is_read_only_stays_as_it_is(tmp_path):
+    write(tmp_path, "old")
+    tmp_path.chmod(0o555)
+    with pytest.raises(PermissionError, match=str(tmp_path)):
+        write(tmp_path, "new")
+    tmp_path.chmod(0o755)
+    assert contents(tmp_path) == dict.fromkeys(NAMES, "old")
+
+
 def test_the_next_save_finishes_the_last_one(tmp_path):
     """Files of the interrupted save that the next one does not have are there, too."""
-    ready = tmp_path / f"{files.READY}1"
+    ready = tmp_path / f"{replacing.READY}1"
     ready.mkdir()
     (ready / "only_in_the_first.txt").write_text("first")
     write(tmp_path, "second")
@@ -152,7 +221,7 @@ def test_the_next_save_finishes_the_last_one(tmp_path):
 def test_interrupted_moves_in_a_folder_that_cannot_be_written_are_told(
     tmp_path, monkeypatch
 ):
-    ready = tmp_path / f"{files.READY}1"
+    ready = tmp_path / f"{replacing.READY}1"
     ready.mkdir()
     (ready / "a.txt").write_text("new")
 
@@ -165,8 +234,8 @@ def test_interrupted_moves_in_a_folder_that_cannot_be_written_are_told(
 
 
 def test_what_died_long_ago_is_removed_and_what_is_being_written_is_not(tmp_path):
-    for name, age in (("dead", 2 * files.LEFTOVER_SECONDS), ("alive", 10)):
-        folder = tmp_path / f"{files.SAVING}{name}"
+    for name, age in (("dead", 2 * replacing.LEFTOVER_SECONDS), ("alive", 10)):
+        folder = tmp_path / f"{replacing.SAVING}{name}"
         folder.mkdir()
         path = folder / "model.safetensors"
         path.write_text("half")
@@ -174,7 +243,7 @@ def test_what_died_long_ago_is_removed_and_what_is_being_written_is_not(tmp_path
         os.utime(path, (then, then))
         os.utime(folder, (then, then))
     write(tmp_path, "new")
-    assert hidden(tmp_path) == [f"{files.SAVING}alive"]
+    assert hidden(tmp_path) == [f"{replacing.SAVING}alive"]
 
 
 def test_the_config_says_what_was_written(tmp_path):
@@ -194,7 +263,7 @@ def test_the_config_says_what_was_written(tmp_path):
 
 def test_reading_finishes_an_interrupted_save(tmp_path):
     write_config(tmp_path, "Doubling", {"units": 4})
-    ready = tmp_path / f"{files.READY}1"
+    ready = tmp_path / f"{replacing.READY}1"
     ready.mkdir()
     write_config(ready, "Doubling", {"units": 5})
     assert read_config(tmp_path)["arguments"] == {"units": 5}
