@@ -7,6 +7,8 @@ of a head, R = B K rows of a cache.
 import keras
 from keras import ops
 
+from keras_attention.backend.exporting import is_exporting
+
 
 def filled_slots(length, count, slots):
     """How many slots a step reads: those that are filled, where that is known.
@@ -50,6 +52,9 @@ def write_slots(cache, update, start):
     [0.0, 5.0, 0.0]
     """
     update = ops.cast(update, cache.dtype)
+    if is_exporting() and update.shape[1] == 1:  # by what every runtime has
+        here = ops.equal(ops.arange(cache.shape[1], dtype="int32"), start)
+        return ops.where(here[:, None], update, cache)
     if keras.backend.backend() == "torch":
         import torch
 

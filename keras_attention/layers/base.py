@@ -114,8 +114,8 @@ class BaseLayer(keras.layers.Layer):
         setattr(self, adapter.name, adapter)
         self._adapters = (*self._adapters, (kernel.name, start, adapter))
         self._tracker.lock()
-        # In the scope of the layer, or the weights of all adapters had one path, by which
-        # PyTorch knows them.
+        # In the scope of the layer: PyTorch knows weights by their paths, which would
+        # be the same for all adapters.
         with self._open_name_scope():
             adapter.build((None, kernel.shape[0]))
 
@@ -159,7 +159,7 @@ class BaseLayer(keras.layers.Layer):
 
 
 def _quantize(layer, type_check, config):
-    """Whether a layer without others inside is one that can be quantized, and now is."""
+    """Quantizes a layer without others inside; returns whether it can be."""
     if layer._flatten_layers(include_self=False):
         return False
     try:

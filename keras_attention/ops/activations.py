@@ -5,6 +5,7 @@ import math
 import keras
 from keras import ops
 
+from keras_attention.backend.error_function import erf
 from keras_attention.backend.in_place import overwrite
 
 
@@ -29,10 +30,13 @@ def exact_gelu(x):
     >>> round(float(exact_gelu(keras.ops.ones(()))), 4)
     0.8413
     """
-    is_float32 = keras.backend.standardize_dtype(x.dtype) == "float32"
-    if keras.backend.backend() == "torch" or not is_float32:
+    dtype = keras.backend.standardize_dtype(x.dtype)
+    backend = keras.backend.backend()
+    if backend == "jax" and dtype in ("bfloat16", "float16"):
+        return ops.cast(exact_gelu(ops.cast(x, "float32")), dtype)
+    if backend == "torch" or dtype != "float32":
         return ops.gelu(x, approximate=False)
-    return ops.multiply(0.5 * x, 1.0 + ops.erf(math.sqrt(0.5) * x))
+    return ops.multiply(0.5 * x, 1.0 + erf(math.sqrt(0.5) * x))
 
 
 ACTIVATIONS = {

@@ -299,10 +299,12 @@ def _waves(length, dim, base, scaling=1.0):
         angles = np.asarray(length)[..., None] * frequencies  # in float64
         waves = np.cos(angles), np.sin(angles)
         return tuple(constant(wave.astype("float32")) for wave in waves)
-    # Known at run time only: a length (TensorFlow), or positions that are a tensor.
+    # Known at run time only: a length (TensorFlow; in exported programs also the
+    # others), or positions that are a tensor.
     # JAX has no float64 unless told so; there, angles are rounded like positions.
     dtype = "float32" if keras.backend.backend() == "jax" else "float64"
-    positions = ops.arange(length) if len(length.shape) == 0 else length
+    is_length = len(getattr(length, "shape", ())) == 0
+    positions = ops.arange(length, dtype="int32") if is_length else length
     positions = ops.expand_dims(ops.cast(positions, dtype), -1)
     angles = positions * constant(frequencies.astype(dtype))
     return ops.cast(ops.cos(angles), "float32"), ops.cast(ops.sin(angles), "float32")

@@ -9,6 +9,8 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_attention.backend.exporting import export_model
+from keras_attention.backend.exporting import input_signature_of
 from keras_attention.backend.kept_variables import keeping_variables
 from keras_attention.layers.recorder import active
 from keras_attention.layers.recorder import Recorder
@@ -149,6 +151,19 @@ class AttentionExtractor(keras.Model):
 
     # Whatever ends it, the model that is watched keeps its weights.
     predict = keeping_variables(keras.Model.predict)
+
+    def export(self, filepath, format="tf_saved_model", verbose=None, **kwargs):
+        """Writes the model as a program that also gives its weights.
+
+        Args:
+            filepath, format, verbose, **kwargs: As for `Application.export`.
+
+        Raises:
+            ValueError: The backend cannot write the format; the error says which can.
+        """
+        signature = kwargs.pop("input_signature", None)
+        signature = signature or input_signature_of(self.model)
+        export_model(self, filepath, format, signature, verbose, **kwargs)
 
     def get_config(self):
         return {
