@@ -103,10 +103,18 @@ def input_signature_of(model):
     return keras.tree.map_structure(describe, model.input)
 
 
-def _group_of(spec):
-    """Inputs of one group are as long as each other: those of encoder or decoder."""
+def _size_name(spec, axis):
+    """A name for a size that is not known, the same where sizes are equal.
+
+    Texts of an encoder and of a decoder differ in length, what is kept of a source has
+    one, and other inputs are as long as each other.
+    """
+    if axis == 0:
+        return "batch"
     first = (spec.name or "").split("_")[0]
-    return first if first in ("encoder", "decoder") else ""
+    if first == "source":
+        return "source_size"
+    return f"{first}_size{axis}" if first in ("encoder", "decoder") else f"size{axis}"
 
 
 def export_model(model, filepath, format, signature, verbose=None, **kwargs):
@@ -152,10 +160,9 @@ def export_model(model, filepath, format, signature, verbose=None, **kwargs):
 def _symbols(spec):
     """Names for the sizes of an input that are not known, as JAX reads them."""
     names = [
-        str(size) if size is not None else f"{_group_of(spec)}size{axis}"
+        _size_name(spec, axis) if size is None else str(size)
         for axis, size in enumerate(spec.shape)
     ]
-    names[:1] = ["batch" if spec.shape[0] is None else names[0]] if names else []
     return f"({', '.join(names)})"
 
 
@@ -166,15 +173,14 @@ def _export_by_torch(model, filepath, format, signature):
     model.eval()
     specs = keras.tree.flatten(signature)
     names = [spec.name or f"input_{i}" for i, spec in enumerate(specs)]
-    unknown = {}  # the size of each axis that is not known, by its place
+    unknown = {}  # the size of each axis that is not known, by its name
     leaves, shapes = [], []
     for spec in specs:
         sizes, dims = [], {}
         for axis, size in enumerate(spec.shape):
             if size is None:
-                size = unknown.setdefault(
-                    (axis, _group_of(spec) if axis else ""), SIZES[len(unknown)]
-                )
+                name = _size_name(spec, axis)
+                size = unknown.setdefault(name, SIZES[len(unknown)])
                 dims[axis] = torch.export.Dim.DYNAMIC
             sizes.append(size)
         leaves.append(ops.ones(sizes, spec.dtype))

@@ -4,57 +4,12 @@ Letters: B sequences, K heads of keys and values, S slots of a cache, V vocabula
 """
 
 import inspect
-import types
 
 import keras
 from keras import ops
 
-from keras_attention.backend.exporting import export_model
+from keras_attention.backend.served_function import ServedFunction
 from keras_attention.checks import check_positive
-
-
-class ServedStep(keras.Model):
-    """A function of named tensors that reads the weights of a model.
-
-    Args:
-        model: The model.
-        function: Function of a dict of tensors that returns another one.
-        signature: Dict of `keras.InputSpec`, what it is called with.
-
-    Call arguments:
-        inputs: Dict of tensors.
-
-    Returns:
-        Dict of tensors.
-
-    Example:
-
-    >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(3)])
-    >>> signature = {"x": keras.InputSpec(shape=(None, 2), dtype="float32", name="x")}
-    >>> step = ServedStep(model, lambda inputs: {"y": model(inputs["x"])}, signature)
-    >>> tuple(step({"x": keras.ops.ones((4, 2))})["y"].shape)
-    (4, 3)
-    """
-
-    def __init__(self, model, function, signature, **kwargs):
-        super().__init__(**kwargs)
-        self.model = model
-        self.function = function
-        # No dict: Keras would take it for a container of layers.
-        self._called_with = types.SimpleNamespace(signature=signature)
-        self.built = True
-
-    @property
-    def signature(self):
-        """Dict of `keras.InputSpec`, what it is called with."""
-        return dict(self._called_with.signature)
-
-    def call(self, inputs):
-        return self.function(dict(inputs))
-
-    def export(self, filepath, format="tf_saved_model", verbose=None, **kwargs):
-        """Writes it as a program for another runtime; see `Application.export`."""
-        export_model(self, filepath, format, self.signature, verbose, **kwargs)
 
 
 class _Leaves:
@@ -74,7 +29,7 @@ class _Leaves:
         flat = [keras.tree.flatten(structure) for structure in structures]
         for number, (path, _) in enumerate(paths):
             name = "_".join([prefix, *(str(part) for part in path)])
-            shapes = [tuple(ops.shape(leaves[number])) for leaves in flat]
+            shapes = [tuple(getattr(x[number], "shape", ())) for x in flat]
             dtype = keras.backend.standardize_dtype(
                 getattr(flat[0][number], "dtype", "int32")
             )
@@ -120,7 +75,7 @@ def serve_steps(model, slots):
         slots: S, most tokens of a sequence.
 
     Returns:
-        Two `ServedStep`s. `begin` goes from what the model reads to what `step` needs;
+        Two `ServedFunction`s. `begin` goes from what the model reads to what `step` needs;
         it is `None` for a model that continues texts, where all that begins with zeros.
         `step` goes from `token_ids` `(B, 1)`, the last ones, and that, to `logits`
         `(B, V)` and the next state, under the names with which it came.
@@ -170,5 +125,5 @@ def serve_steps(model, slots):
     needs = {"token_ids": tokens, **source.specs, **state.specs}
     first = None
     if reader is not None:
-        first = ServedStep(model, begin, signature, name="begin")
-    return first, ServedStep(model, step, needs, name="step")
+        first = ServedFunction(model, begin, signature, name="begin")
+    return first, ServedFunction(model, step, needs, name="step")
