@@ -8,6 +8,8 @@ import keras
 
 import keras_attention
 from keras_attention import checkpoints
+from keras_attention.backend.exporting import export_model
+from keras_attention.backend.exporting import input_signature_of
 from keras_attention.backend.kept_variables import keeping_variables
 from keras_attention.checkpoints.arguments import argument_defaults
 from keras_attention.checkpoints.arguments import built_from
@@ -181,6 +183,36 @@ class Application(keras.Model):
             quantize_layers(model, quantized)
             forget_programs(model)
         return model
+
+    def export(
+        self,
+        filepath,
+        format="tf_saved_model",
+        verbose=None,
+        input_signature=None,
+        **kwargs,
+    ):
+        """Writes the model as a program for another runtime.
+
+        The sizes of batches and texts are not known in it. On PyTorch, where recurrent
+        networks are walked step by step, theirs must be: see `input_signature`.
+
+        Args:
+            filepath: Where it goes: a folder for `"tf_saved_model"`, else a file with
+                the ending of the format.
+            format: `"tf_saved_model"` (JAX, TensorFlow), `"litert"`, `.tflite`
+                (TensorFlow), `"openvino"`, `.xml` (PyTorch, TensorFlow), `"onnx"`,
+                `.onnx` (PyTorch), or `"torch"`, `.pt2` (PyTorch).
+            verbose: Whether to print what was written.
+            input_signature: `keras.InputSpec`s in the structure of the inputs, in place
+                of theirs, where a size shall be fixed.
+            **kwargs: Others of `keras.Model.export`.
+
+        Raises:
+            ValueError: The backend cannot write the format; the error says which can.
+        """
+        signature = input_signature or input_signature_of(self)
+        export_model(self, filepath, format, signature, verbose, **kwargs)
 
     def quantize(self, mode=None, config=None, filters=None, **kwargs):
         """Makes matrices and tables of tokens of 8 or 4 bits a weight.

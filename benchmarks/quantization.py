@@ -85,7 +85,7 @@ def measure_speed(report, size):
             models[name].save_weights(file.name)
             megabytes = file.seek(0, 2) / 1e6
         report.add(
-            "file", name_of(name), megabytes=megabytes, note=f"{megabytes:.1f} MB"
+            "file", name_of(name), megabytes=megabytes, note=f"{megabytes:.0f} MB"
         )
     vocabulary_size = models["ours"].vocabulary_size
     for rows, length, count in CASES[size]:

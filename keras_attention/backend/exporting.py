@@ -7,6 +7,7 @@ program that `torch.export` makes, with sizes that are not known, is what is wri
 import contextlib
 import pathlib
 import threading
+import warnings
 
 import keras
 from keras import ops
@@ -50,6 +51,15 @@ def exporting():
         _state.is_exporting = before
 
 
+@contextlib.contextmanager
+def _quiet():
+    """Without the warnings of converters about their own parts."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        warnings.simplefilter("ignore", FutureWarning)
+        yield
+
+
 def check_format(format, filepath):
     """Refuses what a backend cannot write.
 
@@ -66,7 +76,7 @@ def check_format(format, filepath):
         able = [name for name, formats in WRITES.items() if format in formats]
         raise ValueError(
             f"The backend {backend!r} cannot write format={format!r}: it writes "
-            f"{', '.join(WRITES[backend])}. Save the model as a `.keras` file, and load "
+            f"{', '.join(WRITES[backend])}. Save the model as a `.keras` file, load it "
             f"and export it with KERAS_BACKEND={' or '.join(able)}."
         )
     ending = ENDINGS.get(format)
@@ -93,28 +103,84 @@ def input_signature_of(model):
     return keras.tree.map_structure(describe, model.input)
 
 
-def export_by_torch(model, filepath, format, signature, verbose=None):
-    """Writes a model on PyTorch.
+def _size_name(spec, axis):
+    """A name for a size that is not known, the same where sizes are equal.
+
+    Texts of an encoder and of a decoder differ in length, what is kept of a source has
+    one, and other inputs are as long as each other.
+    """
+    if axis == 0:
+        return "batch"
+    first = (spec.name or "").split("_")[0]
+    if first == "source":
+        return "source_size"
+    return f"{first}_size{axis}" if first in ("encoder", "decoder") else f"size{axis}"
+
+
+def export_model(model, filepath, format, signature, verbose=None, **kwargs):
+    """Writes a model as a program for another runtime.
 
     Args:
         model: A model that is called with one argument.
-        filepath: Name of the file.
-        format: `"torch"`, `"onnx"` or `"openvino"`.
+        filepath: Where it goes.
+        format: One of `FORMATS`.
         signature: Structure of `keras.InputSpec`, that argument.
-        verbose: Whether to print where it went.
+        verbose: Whether Keras prints what it wrote.
+        **kwargs: Those of `keras.Model.export`.
+
+    Raises:
+        ValueError: The backend cannot write it.
     """
+    check_format(format, filepath)
+    if isinstance(signature, dict):  # in the order in which TensorFlow flattens it
+        signature = dict(sorted(signature.items()))
+    if keras.backend.backend() == "torch":
+        _export_by_torch(model, filepath, format, signature, **kwargs)
+        return
+    if keras.backend.backend() == "jax":
+        options = {
+            "polymorphic_shapes": [keras.tree.map_structure(_symbols, signature)],
+            # What is exported learns no more.
+            "with_gradient": False,
+        }
+        options |= kwargs.pop("jax2tf_kwargs", {})
+        kwargs |= {"is_static": kwargs.get("is_static", False)}
+        kwargs["jax2tf_kwargs"] = options
+    with exporting(), _quiet():
+        keras.Model.export(
+            model,
+            filepath,
+            format=format,
+            verbose=bool(verbose),
+            input_signature=[signature],
+            **kwargs,
+        )
+
+
+def _symbols(spec):
+    """Names for the sizes of an input that are not known, as JAX reads them."""
+    names = [
+        _size_name(spec, axis) if size is None else str(size)
+        for axis, size in enumerate(spec.shape)
+    ]
+    return f"({', '.join(names)})"
+
+
+def _export_by_torch(model, filepath, format, signature):
+    """Writes a model on PyTorch, with sizes that are not known."""
     import torch
 
     model.eval()
     specs = keras.tree.flatten(signature)
     names = [spec.name or f"input_{i}" for i, spec in enumerate(specs)]
-    unknown = {}  # the size of each axis that is not known, by its place
+    unknown = {}  # the size of each axis that is not known, by its name
     leaves, shapes = [], []
     for spec in specs:
         sizes, dims = [], {}
         for axis, size in enumerate(spec.shape):
             if size is None:
-                size = unknown.setdefault(axis, SIZES[axis])
+                name = _size_name(spec, axis)
+                size = unknown.setdefault(name, SIZES[len(unknown)])
                 dims[axis] = torch.export.Dim.DYNAMIC
             sizes.append(size)
         leaves.append(ops.ones(sizes, spec.dtype))
@@ -132,10 +198,20 @@ def export_by_torch(model, filepath, format, signature, verbose=None):
             with exporting():
                 return self.model(inputs, training=False)
 
-    with torch.no_grad():
-        program = torch.export.export(
-            Flat(), tuple(leaves), dynamic_shapes=[tuple(shapes)], strict=False
-        )
+    try:
+        with torch.no_grad(), _quiet():
+            program = torch.export.export(
+                Flat(), tuple(leaves), dynamic_shapes=[tuple(shapes)], strict=False
+            )
+    except torch._dynamo.exc.UserError as error:
+        if "specialized it to be a constant" not in str(error):
+            raise
+        raise ValueError(
+            f"PyTorch walks the recurrent network of {model.name!r} step by step, so "
+            "its programs have one length. Pass it as `input_signature`, such as "
+            f"{ {names[0]: 'keras.InputSpec((None, 32), ...)'} }, or export the model "
+            "with KERAS_BACKEND=tensorflow."
+        ) from error
     if format == "torch":
         torch.export.save(program, filepath)
     elif format == "onnx":
@@ -149,5 +225,3 @@ def export_by_torch(model, filepath, format, signature, verbose=None):
         for place, name in zip(converted.inputs, names, strict=True):
             place.tensor.set_names({name})
         openvino.save_model(converted, filepath, compress_to_fp16=False)
-    if verbose is not False:
-        keras.utils.io_utils.print_msg if False else None

@@ -11,6 +11,7 @@ import threading
 import keras
 from keras import ops
 
+from keras_attention.backend.exporting import is_exporting
 from keras_attention.backend.kept_variables import one_thread
 
 # How many steps of one loop are kept as they were written down, each for its shapes.
@@ -59,6 +60,9 @@ def write_slots(cache, update, start):
     [0.0, 5.0, 0.0]
     """
     update = ops.cast(update, cache.dtype)
+    if is_exporting() and update.shape[1] == 1:  # by what every runtime has
+        here = ops.equal(ops.arange(cache.shape[1], dtype="int32"), start)
+        return ops.where(here[:, None], update, cache)
     if keras.backend.backend() == "torch":
         import torch
 

@@ -53,7 +53,7 @@ class CachedSteps:
         prompt, mask = inputs.pop("prompt", None), inputs.pop("mask", None)
         source = self.read_source(**inputs) if self.read_source else {}
         if prompt is None:
-            batch_size = keras.tree.flatten(inputs)[0].shape[0]
+            batch_size = ops.shape(keras.tree.flatten(inputs)[0])[0]
             cache = self.decoder.start_cache(batch_size * beam_width, slots)
             cache = split_beams(cache, batch_size, beam_width)
             return source, {"cache": cache, "length": 0}, None
@@ -97,7 +97,7 @@ class CachedSteps:
             `(B, K, num_layers, N, S)`, of cross-attention where there is any, or
             `None`.
         """
-        split = batch_size, beam_width = token_ids.shape
+        split = batch_size, beam_width = ops.shape(token_ids)
         length, cache = state["length"], merge_beams(state["cache"])
         source = dict(source)
         mask = source.pop("mask", None)

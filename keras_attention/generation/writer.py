@@ -21,6 +21,7 @@ from keras_attention.generation.decode import random_numbers
 from keras_attention.generation.decode import room_for
 from keras_attention.generation.decode import take_step
 from keras_attention.generation.results import read_loop
+from keras_attention.generation.served_steps import serve_steps
 
 # Programs for so many options of `generate` are kept, those that were used last.
 MOST_OPTIONS = 32
@@ -46,6 +47,33 @@ class WritingModel:
         if not hasattr(self, "_writer"):
             self._writer = Writer(self, self.make_steps(), self.start_id)
         return self._writer
+
+    def serve_steps(self, slots):
+        """The functions that write, without the loop around them, to be exported.
+
+        Args:
+            slots: S, most tokens of a sequence.
+
+        Returns:
+            Two models with `signature` and `export`. `begin` goes from what this model
+            reads to what `step` needs; it is `None` for a model that continues texts,
+            where all that begins with zeros. `step` goes from `token_ids` `(B, 1)`, the
+            last ones, and that, to `logits` `(B, V)` and the next state, under the
+            names with which it came.
+
+        Raises:
+            ValueError: `slots` is no positive integer.
+
+        Example:
+
+        >>> from keras_attention.applications import GPT2
+        >>> model = GPT2(vocabulary_size=20, hidden_dim=8, num_layers=1, num_heads=2)
+        >>> _, step = model.serve_steps(slots=16)
+        >>> {name: spec.shape for name, spec in step.signature.items()}
+        {'token_ids': (None, 1), 'state_cache_0_0': (None, 2, 16, 4),
+        'state_cache_0_1': (None, 2, 16, 4), 'state_length': ()}
+        """
+        return serve_steps(self, slots)
 
     @property
     def num_compilations(self):

@@ -210,7 +210,7 @@ class BaseLayer(keras.layers.Layer):
 
 
 def _quantize(layer, type_check, config):
-    """Whether a layer without others inside is one that can be quantized, and now is."""
+    """Quantizes a layer without others inside; returns whether it can be."""
     if layer._flatten_layers(include_self=False):
         return False
     try:

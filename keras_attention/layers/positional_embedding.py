@@ -142,8 +142,10 @@ class PositionalEmbedding(BaseLayer):
     def _positions(self, length, width):
         stretched = self._stretched_length(length)
         if self.kind == "learned":
-            if stretched is None:
+            if stretched is None and isinstance(length, int):
                 return self.table[:length]
+            if stretched is None:  # known at run time only
+                return ops.take(self.table, ops.arange(length, dtype="int32"), axis=0)
             return _stretch(self.table, stretched)[:length]
         positions = length
         if stretched is not None:
@@ -160,7 +162,7 @@ class PositionalEmbedding(BaseLayer):
         if self.offset:
             if isinstance(positions, int):
                 positions = np.arange(positions)
-            elif len(positions.shape) == 0:  # known at run time only
+            elif len(getattr(positions, "shape", ())) == 0:  # known at run time only
                 positions = ops.arange(positions, dtype="int32")
             positions = positions + self.offset
         return sinusoidal_positions(
@@ -178,7 +180,7 @@ class PositionalEmbedding(BaseLayer):
         if not isinstance(length, int):  # a tensor, known at run time (TensorFlow)
             if self.longer == "interpolate":
                 return ops.maximum(length, self.max_length)
-            # Too short a table cannot be added to the sequence; the framework says so.
+            # Too short a table has no such rows; the framework says so, or NaN (JAX).
             return None
         if length > self.max_length and self.longer == "error":
             raise ValueError(

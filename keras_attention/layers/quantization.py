@@ -1,4 +1,4 @@
-"""Which layers inside another one are quantized, to write it down and to do it again."""
+"""Which layers inside another one are quantized, to write it down and do it again."""
 
 import keras
 
@@ -20,7 +20,7 @@ def check_mode(config):
     >>> check_mode(keras.quantizers.Float8QuantizationConfig())
     Traceback (most recent call last):
         ...
-    ValueError: The weights of a model can be made int8, int4. Received: mode='float8'...
+    ValueError: The weights of a model can be made int8, int4. Received: ...
     """
     if config.mode not in MODES:
         raise ValueError(

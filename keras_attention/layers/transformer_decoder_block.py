@@ -345,7 +345,8 @@ class TransformerDecoderBlock(TransformerBlock):
             shape = ops.shape(x)
             # What reads the same sequence stands in one row: (B, X T, D).
             query = ops.reshape(
-                self.reading_residual.enter(x), (encoded[0].shape[0], -1, shape[-1])
+                self.reading_residual.enter(x),
+                (ops.shape(encoded[0])[0], -1, shape[-1]),
             )
             y, cross_weights = self.reading.step(
                 query,

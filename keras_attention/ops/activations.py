@@ -5,8 +5,8 @@ import math
 import keras
 from keras import ops
 
+from keras_attention.backend.error_function import erf
 from keras_attention.backend.in_place import overwrite
-from keras_attention.backend.loops import is_symbolic_size
 
 
 def exact_gelu(x):
@@ -30,12 +30,13 @@ def exact_gelu(x):
     >>> round(float(exact_gelu(keras.ops.ones(()))), 4)
     0.8413
     """
-    is_float32 = keras.backend.standardize_dtype(x.dtype) == "float32"
-    # Of unknown sizes, JAX writes a program for others, of which TensorFlow knows erfc.
-    is_exported = any(map(is_symbolic_size, x.shape))
-    if keras.backend.backend() == "torch" or not is_float32 or is_exported:
+    dtype = keras.backend.standardize_dtype(x.dtype)
+    backend = keras.backend.backend()
+    if backend == "jax" and dtype in ("bfloat16", "float16"):
+        return ops.cast(exact_gelu(ops.cast(x, "float32")), dtype)
+    if backend == "torch" or dtype != "float32":
         return ops.gelu(x, approximate=False)
-    return ops.multiply(0.5 * x, 1.0 + ops.erf(math.sqrt(0.5) * x))
+    return ops.multiply(0.5 * x, 1.0 + erf(math.sqrt(0.5) * x))
 
 
 ACTIVATIONS = {

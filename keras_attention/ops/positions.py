@@ -310,10 +310,12 @@ def _waves(length, dim, base, scaling=1.0, dtype="float32"):
         angles = np.asarray(length)[..., None] * frequencies  # in float64
         waves = np.cos(angles), np.sin(angles)
         return tuple(constant(wave.astype(dtype)) for wave in waves)
-    # Known at run time only: a length (TensorFlow), or positions that are a tensor.
+    # Known at run time only: a length (TensorFlow; in exported programs also the
+    # others), or positions that are a tensor.
     # JAX has no float64 unless told so; there, angles are rounded like positions.
     wide = dtype if keras.backend.backend() == "jax" else "float64"
-    positions = ops.arange(length) if len(length.shape) == 0 else length
+    is_length = len(getattr(length, "shape", ())) == 0
+    positions = ops.arange(length, dtype="int32") if is_length else length
     positions = ops.expand_dims(ops.cast(positions, wide), -1)
     angles = positions * constant(frequencies.astype(wide))
     return ops.cast(ops.cos(angles), dtype), ops.cast(ops.sin(angles), dtype)

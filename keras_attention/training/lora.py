@@ -355,9 +355,9 @@ def _load_folder(model, folder):
     ]
     if left:
         raise ValueError(
-            f"{folder} has adapters of {listed(left)}. Here they stand beside attention "
-            "and feed-forward layers only. Merge them with peft's `merge_and_unload`, "
-            "and load the whole model with `from_preset`."
+            f"{folder} has adapters of {listed(left)}. Here they stand beside "
+            "attention and feed-forward layers only. Merge them with peft's "
+            "`merge_and_unload`, and load the whole model with `from_preset`."
         )
     rank = max(max(ranks) for ranks in pairs.values())
     add_lora(

@@ -9,7 +9,9 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_attention.backend.exporting import input_signature_of
 from keras_attention.backend.kept_variables import keeping_variables
+from keras_attention.backend.served_function import ServedFunction
 from keras_attention.layers.recorder import active
 from keras_attention.layers.recorder import Recorder
 from keras_attention.visualization.heads import show_heads
@@ -149,6 +151,33 @@ class AttentionExtractor(keras.Model):
 
     # Whatever ends it, the model that is watched keeps its weights.
     predict = keeping_variables(keras.Model.predict)
+
+    def export(self, filepath, format="tf_saved_model", verbose=None, **kwargs):
+        """Writes the model as a program that also gives its weights.
+
+        Its outputs are those of the model, `output` where they have no name, and the
+        weights under the paths of their layers, `encoder_block_0_self_attention`.
+
+        Args:
+            filepath, format, verbose, **kwargs: As for `Application.export`.
+
+        Raises:
+            ValueError: The backend cannot write the format; the error says which can.
+        """
+        signature = kwargs.pop("input_signature", None)
+        signature = signature or input_signature_of(self.model)
+        served = ServedFunction(self.model, self._name_outputs, signature)
+        served.export(filepath, format, verbose, **kwargs)
+
+    def _name_outputs(self, inputs):
+        """What `call` gives as a dict: outputs, and weights by the paths of layers."""
+        outputs, weights = self.call(inputs)
+        if not isinstance(outputs, dict):
+            outputs = keras.tree.flatten(outputs)
+            names = ["output", *(f"output_{i}" for i in range(1, len(outputs)))]
+            outputs = dict(zip(names, outputs, strict=True))
+        names = (name.replace("/", "_").replace(":", "_") for name in self.names)
+        return {**outputs, **dict(zip(names, weights, strict=True))}
 
     def get_config(self):
         return {

@@ -11,6 +11,7 @@ SIZES = {"hidden_dim": 8, "num_layers": 2, "num_heads": 2, "mlp_dim": 12}
 WORDS = {"vocabulary_size": 11, "max_length": 24, **SIZES}
 LANGUAGES = {"source_vocabulary_size": 11, "target_vocabulary_size": 9}
 PICTURES = {"vocabulary_size": 9, "image_size": 16, "encoder_filters": (4, 4)}
+PATCHES = {"image_size": 8, "patch_size": 4, "num_classes": 3}
 RECURRENT = {"hidden_dim": 8, "word_dim": 6}
 
 
