@@ -20,7 +20,9 @@ from keras_attention.applications.camembert import CamemBERT as CamemBERT
 from keras_attention.applications.deberta import DeBERTa as DeBERTa
 from keras_attention.applications.deberta import DeBERTaV2 as DeBERTaV2
 from keras_attention.applications.distilbert import DistilBERT as DistilBERT
+from keras_attention.applications.gpt import GPT as GPT
 from keras_attention.applications.gpt2 import GPT2 as GPT2
+from keras_attention.applications.gpt_neo import GPTNeo as GPTNeo
 from keras_attention.applications.lstmn_language_model import (
     LSTMNLanguageModel as LSTMNLanguageModel,
 )

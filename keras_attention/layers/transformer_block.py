@@ -41,6 +41,7 @@ class TransformerBlock(BaseLayer):
         use_bias=True,
         use_attention_bias=None,
         attention_scale=None,
+        window=None,
         query_key_norm=None,
         kernel_initializer="glorot_uniform",
         output_initializer=None,
@@ -77,6 +78,7 @@ class TransformerBlock(BaseLayer):
             use_bias if use_attention_bias is None else use_attention_bias
         )
         self.attention_scale = attention_scale
+        self.window = window
         self.query_key_norm = query_key_norm
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
         self.output_initializer = keras.initializers.get(output_initializer)
@@ -88,7 +90,7 @@ class TransformerBlock(BaseLayer):
         self._seeds = itertools.repeat(None) if seed is None else itertools.count(seed)
         self._parts = itertools.count(0, 10)
 
-    def make_attention(self, kind, name, hidden_dim):
+    def make_attention(self, kind, name, hidden_dim, window=None):
         """Makes an attention layer of the class `kind` with this block's options."""
         return kind(
             self.num_heads,
@@ -96,6 +98,7 @@ class TransformerBlock(BaseLayer):
             use_bias=self.use_attention_bias,
             use_output_bias=self.use_bias,
             scale=self.attention_scale,
+            window=window,
             query_key_norm=self.query_key_norm,
             dropout=self.attention_dropout,
             seed=next(self._seeds),

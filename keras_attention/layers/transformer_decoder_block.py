@@ -76,6 +76,8 @@ class TransformerDecoderBlock(TransformerBlock):
         use_attention_bias: Whether those to query, key and value have. Defaults to
             `use_bias`.
         attention_scale: Factor of the scores. Defaults to that of the heads' width.
+        window: Self-attention reads only tokens less than that away; see
+            `MultiHeadSelfAttention`.
         query_key_norm: Normalizes queries and keys in each head; see
             `MultiHeadSelfAttention`.
         kernel_initializer: Initializer of each projection.
@@ -136,6 +138,7 @@ class TransformerDecoderBlock(TransformerBlock):
         use_bias=True,
         use_attention_bias=None,
         attention_scale=None,
+        window=None,
         query_key_norm=None,
         kernel_initializer="glorot_uniform",
         output_initializer=None,
@@ -161,6 +164,7 @@ class TransformerDecoderBlock(TransformerBlock):
             use_bias=use_bias,
             use_attention_bias=use_attention_bias,
             attention_scale=attention_scale,
+            window=window,
             query_key_norm=query_key_norm,
             kernel_initializer=kernel_initializer,
             output_initializer=output_initializer,
@@ -187,7 +191,7 @@ class TransformerDecoderBlock(TransformerBlock):
     def build(self, inputs_shape, encoder_outputs_shape=None):
         self._check_encoder_outputs(encoder_outputs_shape)
         self.self_attention = self.attention or self.make_attention(
-            MultiHeadSelfAttention, "self_attention", inputs_shape[-1]
+            MultiHeadSelfAttention, "self_attention", inputs_shape[-1], self.window
         )
         build_once(self.self_attention, inputs_shape)
         self.self_attention_residual = self.make_residual(

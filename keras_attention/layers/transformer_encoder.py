@@ -30,6 +30,8 @@ class TransformerEncoder(TransformerStack):
             `RelativePositionBias` (T5) or `AlibiBias`.
         attention_scale: List of the factors of the scores, one for each block.
             `None` leaves it to the block.
+        window: List of the windows of self-attention, one for each block. `None` leaves
+            it to the block.
         num_groups: Number G of groups whose weights neighboring layers share (ALBERT,
             Lan et al. 2020, arXiv:1909.11942, Section 3.1): layer i of L runs group
             `i * G // L`. Defaults to a group for each layer.

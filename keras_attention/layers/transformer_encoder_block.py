@@ -42,6 +42,8 @@ class TransformerEncoderBlock(TransformerBlock):
         use_attention_bias: Whether those to query, key and value have. Defaults to
             `use_bias`.
         attention_scale: Factor of the scores. Defaults to that of the heads' width.
+        window: Self-attention reads only tokens less than that away; see
+            `MultiHeadSelfAttention`.
         query_key_norm: Normalizes queries and keys in each head; see
             `MultiHeadSelfAttention`.
         kernel_initializer: Initializer of each projection.
@@ -76,7 +78,7 @@ class TransformerEncoderBlock(TransformerBlock):
 
     def build(self, inputs_shape):
         self.self_attention = self.attention or self.make_attention(
-            MultiHeadSelfAttention, "self_attention", inputs_shape[-1]
+            MultiHeadSelfAttention, "self_attention", inputs_shape[-1], self.window
         )
         self.self_attention_residual = self.make_residual(
             "self_attention", is_first=True

@@ -45,6 +45,7 @@ class TransformerStack(BaseLayer):
         final_norm=None,
         position_bias=None,
         attention_scale=None,
+        window=None,
         num_groups=None,
         group_size=1,
         beside_first=None,
@@ -60,11 +61,14 @@ class TransformerStack(BaseLayer):
                 f"least. Received: num_groups={groups}, num_layers={num_layers}"
             )
         count = groups * group_size
-        if attention_scale is not None and len(attention_scale) != count:
-            raise ValueError(
-                f"`attention_scale` must have a factor for each of the {count} blocks. "
-                f"Received: attention_scale={attention_scale}"
-            )
+        of_blocks = {"attention_scale": attention_scale, "window": window}
+        of_blocks = {key: v for key, v in of_blocks.items() if v is not None}
+        for key, values in of_blocks.items():
+            if not isinstance(values, list | tuple) or len(values) != count:
+                raise ValueError(
+                    f"`{key}` must be a list with one for each of the {count} blocks. "
+                    f"Received: {key}={values}"
+                )
         if drop_path is not None:
             check_rate(drop_path=drop_path)
         # A function, not a layer: its weights would be taken for those of the stack.
@@ -75,6 +79,7 @@ class TransformerStack(BaseLayer):
         self.num_groups = num_groups
         self.group_size = group_size
         self.attention_scale = attention_scale
+        self.window = window
         self.drop_path = drop_path
         # A block of a user may not say where its norms are.
         norm_order = getattr(block, "norm_order", "post")
@@ -85,9 +90,9 @@ class TransformerStack(BaseLayer):
         if drop_path is not None:
             rates = np.linspace(0.0, drop_path, count).tolist()
             changes = [{"drop_path": rate} for rate in rates]
-        if attention_scale is not None:
-            for change, factor in zip(changes, attention_scale, strict=True):
-                change["attention_scale"] = factor
+        for key, values in of_blocks.items():
+            for change, value in zip(changes, values, strict=True):
+                change[key] = value
         self.blocks = [self._copy_block(i, change) for i, change in enumerate(changes)]
         if self.final_norm:
             self.norm = NORMS[getattr(block, "norm", "layer_norm")](
@@ -208,8 +213,8 @@ class TransformerStack(BaseLayer):
             [(tuple(v.shape), v.dtype, v.trainable) for v in block.variables]
             for block in self.blocks
         )
-        rates = {(block.drop_path, block.attention_scale) for block in self.blocks}
-        return len(rates) == 1 and all(other == first for other in others)
+        kinds = {(b.drop_path, b.attention_scale, b.window) for b in self.blocks}
+        return len(kinds) == 1 and all(other == first for other in others)
 
     def _run_as_loop(self, x, *inputs, **options):
         """Runs the first block once for each, with the variables of each in turn."""

@@ -16,7 +16,7 @@ import keras
 import numpy as np
 
 from keras_attention.checkpoints.arguments import argument_defaults
-from keras_attention.checkpoints.files import replace_files
+from keras_attention.checkpoints.replacing import replace_files
 from keras_attention.checkpoints.rules import match
 from keras_attention.checkpoints.tensors import open_safetensors
 from keras_attention.checkpoints.weights import listed

@@ -21,13 +21,13 @@ UNKNOWN = {
     "xlnet-base-cased": "model_type='xlnet'",
     "Salesforce/blip-image-captioning-base": "model_type='blip'",
     "trocr-base": "decoder has model_type='trocr'",
-    "openai-gpt": "model_type='openai-gpt'",
 }
 TEXT = {"hidden_dim": 8, "num_layers": 1, "num_heads": 2, "mlp_dim": 8}
 SMALL = {
     "BERT": {**TEXT, "vocabulary_size": 9},
     "RoBERTa": {**TEXT, "vocabulary_size": 9},
     "DeBERTaV2": {**TEXT, "vocabulary_size": 9},
+    "GPT": {**TEXT, "vocabulary_size": 9},
     "GPT2": {**TEXT, "vocabulary_size": 9},
     "ViT": {**TEXT, "image_size": 32},
     "Transformer": {
@@ -45,6 +45,7 @@ SMALL = {
 }
 # Class, what it must have read, and the fields that it says it ignores.
 READ = {
+    "openai-gpt": ("GPT", {"activation": "gelu_tanh", "end_id": None}, "n_special"),
     "microsoft/deberta-v3-base": (
         "DeBERTaV2",
         {
