@@ -32,8 +32,8 @@ def exact_gelu(x):
     """
     is_float32 = keras.backend.standardize_dtype(x.dtype) == "float32"
     # Of unknown sizes, JAX writes a program for others, of which TensorFlow knows erfc.
-    is_exported = any(map(is_symbolic_size, x.shape))
-    if keras.backend.backend() == "torch" or not is_float32 or is_exported:
+    takes_keras = keras.backend.backend() == "torch" or not is_float32
+    if takes_keras or any(map(is_symbolic_size, x.shape)):
         return ops.gelu(x, approximate=False)
     return ops.multiply(0.5 * x, 1.0 + ops.erf(math.sqrt(0.5) * x))
 
