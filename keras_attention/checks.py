@@ -74,3 +74,64 @@ def check_choice(choices, **values):
             raise ValueError(
                 f"`{name}` must be one of {tuple(choices)}. Received: {value!r}"
             )
+
+
+def check_sequence(layer_name, **tensors):
+    """Refuses what is no sequence of vectors, such as a picture.
+
+    Args:
+        layer_name: Name for the message.
+        **tensors: Tensors by the name of their argument.
+
+    Raises:
+        ValueError: One has other than three axes.
+
+    Example:
+
+    >>> check_sequence("attention", inputs=keras.ops.ones((2, 4, 4, 8)))
+    Traceback (most recent call last):
+        ...
+    ValueError: `inputs` must have three axes (batch, length, width)...
+    """
+    for name, tensor in tensors.items():
+        shape = tuple(tensor.shape)
+        if len(shape) == 3:
+            continue
+        advice = "Give one vector a length with `keras.ops.expand_dims(x, 1)`."
+        if len(shape) > 3:
+            advice = (
+                "Lay the places of a picture or a video in a row with "
+                f"`keras.layers.Reshape((-1, {shape[-1]}))`, and back afterwards; or "
+                "read rows apart with `keras.layers.TimeDistributed`."
+            )
+        raise ValueError(
+            f"`{name}` must have three axes (batch, length, width). Received: "
+            f"{name}.shape={shape} in layer {layer_name!r}. {advice}"
+        )
+
+
+def check_tokens(layer_name, **token_ids):
+    """Refuses sequences without a token, which have no last state.
+
+    Args:
+        layer_name: Name for the message.
+        **token_ids: `(B, T)` by the name of the argument.
+
+    Raises:
+        ValueError: T is 0.
+
+    Example:
+
+    >>> check_tokens("encoder", token_ids=keras.ops.ones((2, 0)))
+    Traceback (most recent call last):
+        ...
+    ValueError: `token_ids` must have one token at least. Received:...
+    """
+    for name, tokens in token_ids.items():
+        shape = tuple(tokens.shape)
+        if len(shape) > 1 and shape[1] == 0:
+            raise ValueError(
+                f"`{name}` must have one token at least. Received: {name}.shape="
+                f"{shape} in layer {layer_name!r}. Leave out texts that are empty, or "
+                "pad them to a token."
+            )

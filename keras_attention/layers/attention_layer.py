@@ -3,9 +3,9 @@
 import keras
 
 from keras_attention.checks import check_rate
+from keras_attention.checks import check_sequence
 from keras_attention.layers.base import BaseLayer
-from keras_attention.layers.base import carry_mask
-from keras_attention.layers.base import check_sequence
+from keras_attention.layers.carried_masks import carry_mask
 from keras_attention.layers.recorder import recorder_for
 from keras_attention.ops import attend
 from keras_attention.ops import combine_masks

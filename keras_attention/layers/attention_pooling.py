@@ -4,8 +4,8 @@ import keras
 from keras import ops
 
 from keras_attention.checks import check_positive
+from keras_attention.checks import check_sequence
 from keras_attention.layers.base import BaseLayer
-from keras_attention.layers.base import check_sequence
 from keras_attention.layers.base import key_dim_of
 from keras_attention.layers.multi_head_attention import MultiHeadAttention
 

@@ -340,57 +340,6 @@ def token_mask(mask):
     return mask if len(mask.shape) == 2 else None
 
 
-def carry_mask(outputs, mask):
-    """Lets a mask of tokens go on with an output, as Keras reads it.
-
-    A layer's `compute_mask` is told the mask that was passed as `mask`, though that may
-    say which query reads which key, and not which tokens are padding.
-
-    Args:
-        outputs: `(B, T, D)`, or a tuple with it and weights.
-        mask: `(B, T)`, boolean, or `None`.
-
-    Returns:
-        The outputs.
-    """
-    if mask is None:
-        return outputs
-    if isinstance(outputs, tuple):
-        return carry_mask(outputs[0], mask), *outputs[1:]
-    return _carrier(outputs, mask=mask)
-
-
-def carry_masks(outputs, mask, inputs_mask):
-    """Lets the padding of a layer's input go on with its output.
-
-    Args:
-        outputs: `(B, T, D)`, or a tuple with it and weights.
-        mask: What was passed as `mask`, of any axes, or `None`.
-        inputs_mask: `(B, T)`, the mask that came with the input, or `None`.
-
-    Returns:
-        The outputs.
-    """
-    if mask is None or inputs_mask is None:
-        return outputs  # `compute_mask` knows all there is
-    mask = token_mask(mask)
-    return carry_mask(outputs, inputs_mask if mask is None else mask & inputs_mask)
-
-
-class _Carrier(keras.layers.Layer):
-    """Returns its input, with the mask that it was given."""
-
-    def __init__(self):
-        super().__init__(autocast=False, name="carrier")
-        self.supports_masking = True
-
-    def call(self, inputs, mask=None):
-        return inputs
-
-
-_carrier = _Carrier()  # not one for each call, which torch.compile would trace
-
-
 def by_rows(layer, x):
     """Applies a layer of Keras to vectors that stand in several axes.
 
@@ -410,67 +359,6 @@ def by_rows(layer, x):
     """
     y = layer(ops.reshape(x, (-1, x.shape[-1])))
     return ops.reshape(y, (*ops.shape(x)[:-1], y.shape[-1]))
-
-
-def check_sequence(layer_name, **tensors):
-    """Refuses what is no sequence of vectors, such as a picture.
-
-    Args:
-        layer_name: Name for the message.
-        **tensors: Tensors by the name of their argument.
-
-    Raises:
-        ValueError: One has other than three axes.
-
-    Example:
-
-    >>> check_sequence("attention", inputs=keras.ops.ones((2, 4, 4, 8)))
-    Traceback (most recent call last):
-        ...
-    ValueError: `inputs` must have three axes (batch, length, width)...
-    """
-    for name, tensor in tensors.items():
-        shape = tuple(tensor.shape)
-        if len(shape) == 3:
-            continue
-        advice = "Give one vector a length with `keras.ops.expand_dims(x, 1)`."
-        if len(shape) > 3:
-            advice = (
-                "Lay the places of a picture or a video in a row with "
-                f"`keras.layers.Reshape((-1, {shape[-1]}))`, and back afterwards; or "
-                "read rows apart with `keras.layers.TimeDistributed`."
-            )
-        raise ValueError(
-            f"`{name}` must have three axes (batch, length, width). Received: "
-            f"{name}.shape={shape} in layer {layer_name!r}. {advice}"
-        )
-
-
-def check_tokens(layer_name, **token_ids):
-    """Refuses sequences without a token, which have no last state.
-
-    Args:
-        layer_name: Name for the message.
-        **token_ids: `(B, T)` by the name of the argument.
-
-    Raises:
-        ValueError: T is 0.
-
-    Example:
-
-    >>> check_tokens("encoder", token_ids=keras.ops.ones((2, 0)))
-    Traceback (most recent call last):
-        ...
-    ValueError: `token_ids` must have one token at least. Received:...
-    """
-    for name, tokens in token_ids.items():
-        shape = tuple(tokens.shape)
-        if len(shape) > 1 and shape[1] == 0:
-            raise ValueError(
-                f"`{name}` must have one token at least. Received: {name}.shape="
-                f"{shape} in layer {layer_name!r}. Leave out texts that are empty, or "
-                "pad them to a token."
-            )
 
 
 def key_dim_of(hidden_dim, num_heads, key_dim, layer_name):

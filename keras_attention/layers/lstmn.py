@@ -9,9 +9,9 @@ from keras import ops
 
 from keras_attention.backend.loops import repeat
 from keras_attention.checks import check_positive
+from keras_attention.checks import check_sequence
 from keras_attention.layers.additive_attention import AdditiveAttention
 from keras_attention.layers.base import BaseLayer
-from keras_attention.layers.base import check_sequence
 from keras_attention.layers.base import token_mask
 from keras_attention.layers.recorder import recorder_for
 

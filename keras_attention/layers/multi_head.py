@@ -19,9 +19,9 @@ from keras_attention.backend.projection import split_columns
 from keras_attention.backend.projection import split_heads
 from keras_attention.checks import check_choice
 from keras_attention.checks import check_positive
+from keras_attention.checks import check_sequence
 from keras_attention.layers.attention_layer import AttentionLayer
 from keras_attention.layers.base import another
-from keras_attention.layers.base import check_sequence
 from keras_attention.layers.position_scores import build_for_heads
 from keras_attention.layers.position_scores import scores_of_positions
 from keras_attention.ops import window_mask

@@ -4,7 +4,7 @@ import keras
 from keras import ops
 
 from keras_attention.backend.projection import split_heads
-from keras_attention.layers.base import carry_mask
+from keras_attention.layers.carried_masks import carry_mask
 from keras_attention.layers.multi_head import MultiHead
 
 

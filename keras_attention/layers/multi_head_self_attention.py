@@ -6,8 +6,8 @@ from keras import ops
 from keras_attention.backend.programs import filled_slots
 from keras_attention.backend.programs import write_slots
 from keras_attention.backend.projection import split_heads
-from keras_attention.layers.base import carry_masks
 from keras_attention.layers.base import token_mask
+from keras_attention.layers.carried_masks import carry_masks
 from keras_attention.layers.multi_head import MultiHead
 from keras_attention.layers.rotary_embedding import RotaryEmbedding
 from keras_attention.ops import RelativeBias

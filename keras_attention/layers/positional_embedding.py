@@ -8,8 +8,8 @@ from keras_attention.backend.loops import is_symbolic_size
 from keras_attention.backend.products import at_least_float32
 from keras_attention.checks import check_choice
 from keras_attention.checks import check_positive
+from keras_attention.checks import check_sequence
 from keras_attention.layers.base import BaseLayer
-from keras_attention.layers.base import check_sequence
 from keras_attention.ops import sinusoidal_positions
 
 

@@ -8,7 +8,7 @@ width of each.
 import keras
 from keras import ops
 
-from keras_attention.layers.base import check_tokens
+from keras_attention.checks import check_tokens
 from keras_attention.layers.rnn_encoder import CELLS
 from keras_attention.layers.sequence_decoder import check_batches
 from keras_attention.layers.sequence_decoder import SequenceDecoder

@@ -11,8 +11,8 @@ from keras_attention.backend.walk import walk
 from keras_attention.checks import check_choice
 from keras_attention.checks import check_positive
 from keras_attention.checks import check_rate
+from keras_attention.checks import check_tokens
 from keras_attention.layers.base import BaseLayer
-from keras_attention.layers.base import check_tokens
 from keras_attention.layers.cho_gru_cell import ChoGRUCell
 
 # Recurrent units, and how many tensors the state of each has.

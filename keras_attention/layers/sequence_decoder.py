@@ -13,8 +13,8 @@ from keras_attention.backend.walk import walk
 from keras_attention.checks import check_choice
 from keras_attention.checks import check_positive
 from keras_attention.checks import check_rate
+from keras_attention.checks import check_tokens
 from keras_attention.layers.base import BaseLayer
-from keras_attention.layers.base import check_tokens
 from keras_attention.layers.recorder import recorder_for
 from keras_attention.layers.rnn_encoder import CELLS
 from keras_attention.layers.rnn_encoder import recurrent_layer

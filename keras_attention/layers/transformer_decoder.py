@@ -4,7 +4,7 @@ import keras
 from keras import ops
 
 from keras_attention.backend.programs import filled_slots
-from keras_attention.layers.base import carry_masks
+from keras_attention.layers.carried_masks import carry_masks
 from keras_attention.layers.position_scores import takes_offset
 from keras_attention.layers.transformer_decoder_block import check_cache
 from keras_attention.layers.transformer_stack import TransformerStack

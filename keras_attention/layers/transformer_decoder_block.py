@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from keras_attention.layers.base import carry_masks
+from keras_attention.layers.carried_masks import carry_masks
 from keras_attention.layers.multi_head_attention import MultiHeadAttention
 from keras_attention.layers.multi_head_self_attention import MultiHeadSelfAttention
 from keras_attention.layers.shared_parts import build_once

@@ -2,7 +2,7 @@
 
 import keras
 
-from keras_attention.layers.base import carry_masks
+from keras_attention.layers.carried_masks import carry_masks
 from keras_attention.layers.transformer_stack import TransformerStack
 
 

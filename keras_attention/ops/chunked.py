@@ -89,8 +89,6 @@ def why_not(query, key, value, asked=()):
     missing = [f"`{option}`" for option in asked if option in NEEDS_ALL_WEIGHTS]
     if missing:
         return f"it has no {', '.join(missing)}"
-    if any(isinstance(x, keras.KerasTensor) for x in (query, key, value)):
-        return "the inputs are symbolic"
     if needs_plain_functions(query, key, value):
         return "its tiles are differentiated backward only, and not by torch.func"
     return None

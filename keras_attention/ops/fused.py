@@ -59,8 +59,6 @@ def why_not(query, key, value, asked=()):
     """
     if asked:
         return f"it has no {', '.join(f'`{option}`' for option in asked)}"
-    if any(isinstance(x, keras.KerasTensor) for x in (query, key, value)):
-        return "the inputs are symbolic"
     backend = keras.backend.backend()
     if backend == "torch":
         if needs_plain_functions(query, key, value):

@@ -340,7 +340,8 @@ def _positions(length):
             "place of its length, such as `causal_mask(tokens)`; attention layers take "
             "`use_causal_mask=True`."
         )
-    if len(getattr(length, "shape", ())) < 2:
+    is_tensor = isinstance(length, keras.KerasTensor) or ops.is_tensor(length)
+    if not is_tensor or len(length.shape) < 2:
         return ops.arange(length, dtype="int32")[None]
     if not isinstance(length, keras.KerasTensor):
         return ops.arange(ops.shape(length)[1], dtype="int32")[None]

@@ -238,12 +238,12 @@ def test_fused_on_jax_refuses_values_of_another_width(fused_calls, rng):
 
 
 @has_fused
-def test_fused_refuses_symbolic_inputs(fused_calls):
-    x = keras.KerasTensor((2, 5, N, 4))
-    with pytest.raises(ValueError, match="the inputs are symbolic"):
-        attend(x, x, x, implementation="fused")
-    assert attend(x, x, x).shape == (2, 5, N, 4)
-    assert not fused_calls
+def test_a_model_of_keras_tensors_takes_the_kernel_when_it_runs(fused_calls, rng):
+    x = keras.Input((5, N, 4))
+    model = keras.Model(x, attend(x, x, x, implementation="fused"))
+    fused_calls.clear()
+    model(rng.normal(size=(2, 5, N, 4)))
+    assert len(fused_calls) == 1
 
 
 @pytest.mark.skipif(BACKEND != "tensorflow", reason="The others have one.")
