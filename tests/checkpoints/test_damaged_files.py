@@ -112,7 +112,9 @@ def peak_memory():
 def check_config(folders, data):
     folder, text = folders[data.draw(strategies.sampled_from(sorted(folders)))]
     config = json.loads(text)
-    inner = config.get("arguments", config)
+    inner = data.draw(
+        strategies.sampled_from([config, config.get("arguments", config)])
+    )
     for name in data.draw(
         strategies.lists(strategies.sampled_from(sorted(inner)), min_size=1, max_size=2)
     ):
