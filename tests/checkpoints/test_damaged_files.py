@@ -3,6 +3,7 @@
 Nothing of them is executed or written, and memory stays bounded.
 """
 
+import functools
 import io
 import json
 import os
@@ -234,6 +235,7 @@ def test_an_index_names_files_of_its_folder_alone(tmp_path, weight_map):
     assert read_all(folder)["a"].tolist() == [0, 0]
 
 
+@functools.cache  # an older file has the addresses of its storages in it
 def torch_file(is_zip):
     torch = pytest.importorskip("torch")
     data = io.BytesIO()
