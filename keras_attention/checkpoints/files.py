@@ -14,6 +14,14 @@ WEIGHTS = "model.safetensors"
 # What `write_config` writes; and what tells a published layout: that of Hugging Face
 # today and in its first years, and timm's.
 OUR_KEYS = ("class_name", "arguments", "assets", "versions")
+# What must be of one type before anything is built.
+KINDS = {
+    "architectures": (list, "a list of names"),
+    "arguments": (dict, "an object"),
+    "assets": (list, "a list of names"),
+    "class_name": (str, "a name"),
+    "model_type": (str, "a name"),
+}
 PUBLISHED_KEYS = ("model_type", "architectures", "vocab_size", "architecture")
 
 
@@ -89,13 +97,17 @@ def read_config(folder):
         )
     config = read_json(path)
     is_dict = isinstance(config, dict)
-    names = config.get("architectures") if is_dict else None
-    is_list = isinstance(names, list) and all(isinstance(name, str) for name in names)
-    if names is not None and not is_list:
-        raise ValueError(
-            f"{path} has architectures={names!r}, expected a list of names. Copy or "
-            "download the file again."
-        )
+    for name, (kind, words) in KINDS.items() if is_dict else ():
+        value = config.get(name)
+        is_kind = isinstance(value, kind)
+        if kind is list:
+            is_kind = is_kind and all(isinstance(each, str) for each in value)
+        is_asked = name in OUR_KEYS and name in config or value is not None
+        if is_asked and not is_kind:
+            raise ValueError(
+                f"{path} has {name}={value!r}, expected {words}. Copy or download the "
+                "file again."
+            )
     if is_dict and (is_published(config) or config.keys() >= set(OUR_KEYS)):
         return config
     found = ", ".join(config) if is_dict else repr(config)
