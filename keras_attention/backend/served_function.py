@@ -24,9 +24,9 @@ class ServedFunction(keras.Model):
     Example:
 
     >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(3)])
-    >>> signature = {"x": keras.InputSpec(shape=(None, 2), dtype="float32", name="x")}
-    >>> step = ServedFunction(model, lambda inputs: {"y": model(inputs["x"])}, signature)
-    >>> tuple(step({"x": keras.ops.ones((4, 2))})["y"].shape)
+    >>> signature = keras.InputSpec(shape=(None, 2), dtype="float32", name="x")
+    >>> served = ServedFunction(model, lambda x: {"y": model(x)}, signature)
+    >>> tuple(served(keras.ops.ones((4, 2)))["y"].shape)
     (4, 3)
     """
 

@@ -54,6 +54,8 @@ class Family:
         write: Function from arguments to those fields.
         is_ours: Function from `config.json` to whether it is of this family, where no
             model_type says so.
+        module_names: Dict from parts of published names to those of the modules of
+            today's transformers, where these differ; see `renaming`.
 
     Example:
 
@@ -82,6 +84,7 @@ class Family:
     read: Callable | None = None
     write: Callable | None = None
     is_ours: Callable | None = None
+    module_names: Mapping = dataclasses.field(default_factory=dict)
 
     def owns(self, config):
         """Whether a `config.json` is of this family.

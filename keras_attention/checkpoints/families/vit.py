@@ -146,4 +146,13 @@ VIT_FAMILY = Family(
     beside=("drop_path", "norm_before_pooling"),
     read=read,
     write=write,
+    module_names={
+        "encoder.layer.": "layers.",
+        "attention.attention.query": "attention.q_proj",
+        "attention.attention.key": "attention.k_proj",
+        "attention.attention.value": "attention.v_proj",
+        "attention.output.dense": "attention.o_proj",
+        "intermediate.dense": "mlp.fc1",
+        "output.dense": "mlp.fc2",
+    },
 )
