@@ -43,12 +43,13 @@ def quantized_layers(layer):
 
     Example:
 
-    >>> model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
-    >>> quantized_layers(model)
+    >>> layer = keras.layers.Dense(2)
+    >>> layer.build((None, 3))
+    >>> quantized_layers(layer)
     []
-    >>> model.quantize("int8")
-    >>> [entry["layers"] for entry in quantized_layers(model)]
-    [['dense']]
+    >>> layer.quantize("int8")
+    >>> [entry["layers"] for entry in quantized_layers(layer)]
+    [['']]
     """
     found = []
     for path, part in named_layers(layer).items():
