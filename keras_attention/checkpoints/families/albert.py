@@ -5,16 +5,16 @@ from keras_attention.checkpoints.copies import POSITION_IDS
 from keras_attention.checkpoints.copies import UNUSED
 from keras_attention.checkpoints.families.common import encoder_architectures
 from keras_attention.checkpoints.families.common import encoder_fields
+from keras_attention.checkpoints.families.common import last_layer
 from keras_attention.checkpoints.families.common import linear
 from keras_attention.checkpoints.families.common import norm
 from keras_attention.checkpoints.families.common import query_key_value
 from keras_attention.checkpoints.families.common import read_head
+from keras_attention.checkpoints.families.common import tables
 from keras_attention.checkpoints.families.common import write_head
 from keras_attention.checkpoints.family import Family
 from keras_attention.checkpoints.fields import ACTIVATIONS
 from keras_attention.checkpoints.fields import Field
-from keras_attention.checkpoints.rules import Rule
-from keras_attention.checkpoints.rules import TRANSPOSED
 
 EMBEDDINGS = "albert.embeddings."
 GROUP = "albert.encoder.albert_layer_groups.{group}.albert_layers.{layer}."
@@ -38,23 +38,8 @@ def rules(arguments):
     """The table; the blocks of a group have two numbers there and one here."""
     groups, size = arguments["num_groups"], arguments["group_size"]
     places = [(group, layer) for group in range(groups) for layer in range(size)]
-    bias = "bias" if arguments["tie_embeddings"] else "decoder.bias"
     return (
-        Rule(
-            EMBEDDINGS + "word_embeddings.weight",
-            "embedding/token_embedding/embeddings",
-            sized_by="vocabulary_size",
-        ),
-        Rule(
-            EMBEDDINGS + "position_embeddings.weight",
-            "embedding/position_embedding/table",
-            sized_by="max_length",
-        ),
-        Rule(
-            EMBEDDINGS + "token_type_embeddings.weight",
-            "embedding/segment_embedding/embeddings",
-            sized_by="num_segments",
-        ),
+        *tables(EMBEDDINGS),
         *norm(EMBEDDINGS + "LayerNorm", "embedding/norm"),
         *linear("albert.encoder.embedding_hidden_mapping_in", "embedding/projection/"),
         *(
@@ -67,15 +52,7 @@ def rules(arguments):
         *linear("albert.pooler", "pooler/", optional=True),
         *linear(WORDS + "dense", "masked_language_model_dense/"),
         *norm(WORDS + "LayerNorm", "masked_language_model_norm"),
-        Rule(
-            WORDS + bias, "masked_language_model_bias/bias", sized_by="vocabulary_size"
-        ),
-        Rule(
-            WORDS + "decoder.weight",
-            "masked_language_model_head/kernel",
-            TRANSPOSED,
-            sized_by="vocabulary_size",
-        ),
+        *last_layer(WORDS, arguments["tie_embeddings"]),
         *linear("sop_classifier.classifier", "sentence_order_head/"),
         *linear("classifier", "classifier/"),
         *linear("qa_outputs", "question_answering_head/"),

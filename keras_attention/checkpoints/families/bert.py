@@ -5,15 +5,15 @@ from keras_attention.checkpoints.copies import POSITION_IDS
 from keras_attention.checkpoints.copies import UNUSED
 from keras_attention.checkpoints.families.common import encoder_architectures
 from keras_attention.checkpoints.families.common import encoder_fields
+from keras_attention.checkpoints.families.common import last_layer
 from keras_attention.checkpoints.families.common import linear
 from keras_attention.checkpoints.families.common import norm
 from keras_attention.checkpoints.families.common import query_key_value
 from keras_attention.checkpoints.families.common import read_head
+from keras_attention.checkpoints.families.common import tables
 from keras_attention.checkpoints.families.common import write_head
 from keras_attention.checkpoints.family import Family
 from keras_attention.checkpoints.fields import Field
-from keras_attention.checkpoints.rules import Rule
-from keras_attention.checkpoints.rules import TRANSPOSED
 
 EMBEDDINGS = "bert.embeddings."
 BLOCK, OURS = "bert.encoder.layer.{i}.", "encoder/block_{i}/"
@@ -22,23 +22,8 @@ WORDS = "cls.predictions."
 
 def rules(arguments):
     """The table; where logits are of the embeddings, their bias has another name."""
-    bias = "bias" if arguments["tie_embeddings"] else "decoder.bias"
     return (
-        Rule(
-            EMBEDDINGS + "word_embeddings.weight",
-            "embedding/token_embedding/embeddings",
-            sized_by="vocabulary_size",
-        ),
-        Rule(
-            EMBEDDINGS + "position_embeddings.weight",
-            "embedding/position_embedding/table",
-            sized_by="max_length",
-        ),
-        Rule(
-            EMBEDDINGS + "token_type_embeddings.weight",
-            "embedding/segment_embedding/embeddings",
-            sized_by="num_segments",
-        ),
+        *tables(EMBEDDINGS),
         *norm(EMBEDDINGS + "LayerNorm", "embedding/norm"),
         *query_key_value(BLOCK + "attention.self.", OURS + "self_attention"),
         *linear(BLOCK + "attention.output.dense", OURS + "self_attention/output_"),
@@ -51,15 +36,7 @@ def rules(arguments):
         *linear("bert.pooler.dense", "pooler/", optional=True),
         *linear(WORDS + "transform.dense", "masked_language_model_dense/"),
         *norm(WORDS + "transform.LayerNorm", "masked_language_model_norm"),
-        Rule(
-            WORDS + bias, "masked_language_model_bias/bias", sized_by="vocabulary_size"
-        ),
-        Rule(
-            WORDS + "decoder.weight",
-            "masked_language_model_head/kernel",
-            TRANSPOSED,
-            sized_by="vocabulary_size",
-        ),
+        *last_layer(WORDS, arguments["tie_embeddings"]),
         *linear("cls.seq_relationship", "next_sentence_head/"),
         *linear("classifier", "classifier/"),
         *linear("qa_outputs", "question_answering_head/"),

@@ -45,6 +45,60 @@ def norm(published, ours, **options):
     )
 
 
+def tables(published):
+    """The rules of the tables of tokens, of positions and of segments.
+
+    Args:
+        published: What stands before their names there.
+
+    Returns:
+        Tuple of rules.
+    """
+    return (
+        Rule(
+            published + "word_embeddings.weight",
+            "embedding/token_embedding/embeddings",
+            sized_by="vocabulary_size",
+        ),
+        Rule(
+            published + "position_embeddings.weight",
+            "embedding/position_embedding/table",
+            sized_by="max_length",
+        ),
+        Rule(
+            published + "token_type_embeddings.weight",
+            "embedding/segment_embedding/embeddings",
+            sized_by="num_segments",
+        ),
+    )
+
+
+def last_layer(published, is_tied):
+    """The rules of what predicts masked words: a bias, and a kernel that is not tied.
+
+    Args:
+        published: What stands before their names there.
+        is_tied: Whether the kernel is the table of tokens, where the bias has another
+            name.
+
+    Returns:
+        Tuple of rules.
+    """
+    return (
+        Rule(
+            published + ("bias" if is_tied else "decoder.bias"),
+            "masked_language_model_bias/bias",
+            sized_by="vocabulary_size",
+        ),
+        Rule(
+            published + "decoder.weight",
+            "masked_language_model_head/kernel",
+            TRANSPOSED,
+            sized_by="vocabulary_size",
+        ),
+    )
+
+
 def query_key_value(published, ours, names=("query", "key", "value")):
     """The rules of three projections that are one kernel here.
 
