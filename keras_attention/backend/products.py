@@ -89,7 +89,52 @@ def larger(x, y):
     >>> keras.ops.convert_to_numpy(larger(keras.ops.ones(1), 2.0)).tolist()
     [2.0]
     """
-    return ops.where(x > y, x, y) if _is_rounded(x) else ops.maximum(x, y)
+    return where(x > y, x, y) if _is_rounded(x) else ops.maximum(x, y)
+
+
+def where(condition, x, y):
+    """Chooses between two tensors, everywhere.
+
+    Args:
+        condition: Boolean.
+        x: A tensor, for where it is True.
+        y: A tensor of its dtype, or a number.
+
+    Returns:
+        A tensor.
+
+    Example:
+
+    >>> x = where(keras.ops.ones(1) > 2, keras.ops.ones(1), 3.0)
+    >>> keras.ops.convert_to_numpy(x).tolist()
+    [3.0]
+    """
+    if not _is_rounded(x) or keras.backend.backend() == "torch":
+        return ops.where(condition, x, y)
+    import jax.numpy as jnp
+
+    return jnp.where(condition, x, y)
+
+
+def tanh(x):
+    """The hyperbolic tangent.
+
+    Args:
+        x: A tensor.
+
+    Returns:
+        A tensor.
+
+    Example:
+
+    >>> keras.ops.convert_to_numpy(tanh(keras.ops.zeros(1))).tolist()
+    [0.0]
+    """
+    if not _is_rounded(x) or keras.backend.backend() == "torch":
+        return ops.tanh(x)
+    import jax.numpy as jnp
+
+    return jnp.tanh(x)
 
 
 def _is_rounded(x):

@@ -7,6 +7,7 @@ import keras
 from keras import ops
 
 from keras_attention.backend.products import matmul
+from keras_attention.backend.products import tanh
 from keras_attention.checks import check_choice
 from keras_attention.checks import check_positive
 from keras_attention.layers.attention_layer import SingleHeadAttention
@@ -145,7 +146,7 @@ class LuongAttention(SingleHeadAttention):
         Returns:
             `(B, T)` in float32, from 0 to L.
         """
-        hidden = ops.tanh(self.project(query, self.position_kernel))
+        hidden = tanh(self.project(query, self.position_kernel))
         hidden = matmul(hidden, self.position_output)[:, :, 0]
         return num_keys * ops.sigmoid(ops.cast(hidden, self.wide_dtype))
 

@@ -31,6 +31,7 @@ from keras_attention.backend.own_gradients import needs_plain_functions
 from keras_attention.backend.own_gradients import with_gradient
 from keras_attention.backend.products import at_least_float32
 from keras_attention.backend.products import larger
+from keras_attention.backend.products import where
 from keras_attention.ops.explicit import MASKED
 from keras_attention.ops.explicit import plain_attention
 from keras_attention.ops.masks import joined_sides
@@ -282,7 +283,7 @@ def _forward(inputs, options):
         output = tiles.sum_over_keys(weights, tiles.take(values, j))
         # Where nothing may be read: zeros, and weights of zero in the backward pass.
         reads = highest > LOWEST
-        return ops.where(reads, output, 0.0), ops.where(reads, log_sum, -MASKED)
+        return where(reads, output, 0.0), where(reads, log_sum, -MASKED)
 
     def read_tiles(i):
         queries = tiles.queries(i)  # (B, N, T', H)
@@ -303,8 +304,8 @@ def _forward(inputs, options):
         output = ops.zeros((*shape, value_dim), tiles.dtype)
         highest, total, output = tiles.visit(i, add_tile, (highest, total, output))
         reads = total > 0
-        total = ops.where(reads, total, 1.0)
-        return output / total, ops.where(reads, highest + ops.log(total), -MASKED)
+        total = where(reads, total, 1.0)
+        return output / total, where(reads, highest + ops.log(total), -MASKED)
 
     read = read_tiles if options.rows is None else read_rows
 

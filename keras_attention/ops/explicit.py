@@ -13,6 +13,8 @@ from keras import ops
 
 from keras_attention.backend.products import at_least_float32
 from keras_attention.backend.products import matmul
+from keras_attention.backend.products import tanh
+from keras_attention.backend.products import where
 from keras_attention.ops.dropout import keep_factors
 from keras_attention.ops.masks import combine_masks
 from keras_attention.ops.masks import mask_of_sides
@@ -86,7 +88,7 @@ def additive_scores(query, key, kernel):
     """
     query = ops.transpose(ops.convert_to_tensor(query), (0, 2, 1, 3))  # (B, N, T, U)
     key = ops.transpose(ops.convert_to_tensor(key), (0, 2, 1, 3))  # (B, N, S, U)
-    hidden = ops.tanh(query[:, :, :, None] + key[:, :, None])  # (B, N, T, S, U)
+    hidden = tanh(query[:, :, :, None] + key[:, :, None])  # (B, N, T, S, U)
     kernel = ops.convert_to_tensor(kernel)
     return matmul(hidden, kernel[:, None])[..., 0]  # (B, N, T, S)
 
@@ -115,7 +117,7 @@ def attention_weights(scores, mask=None, sinks=None):
     scores = ops.cast(scores, at_least_float32(scores.dtype))
     if mask is not None:
         mask = ops.convert_to_tensor(mask)
-        scores = ops.where(mask, scores, MASKED)
+        scores = where(mask, scores, MASKED)
     if sinks is None and scores.shape[-1] == 1:
         weights = ops.exp(scores - scores)  # 1; Keras warns of a softmax of one score
     elif sinks is None:
@@ -126,7 +128,7 @@ def attention_weights(scores, mask=None, sinks=None):
         with_sinks = ops.concatenate([scores, sinks], axis=-1)
         weights = ops.softmax(with_sinks, axis=-1)[..., :-1]
     if mask is not None:
-        weights = ops.where(mask, weights, 0.0)
+        weights = where(mask, weights, 0.0)
     return weights
 
 
@@ -172,7 +174,7 @@ def explicit_attention(
     else:
         scores = ops.cast(score(query, key), dtype) * scale
     if softcap is not None:
-        scores = softcap * ops.tanh(scores / softcap)
+        scores = softcap * tanh(scores / softcap)
     if bias is not None:
         scores = scores + ops.cast(bias, scores.dtype)
         mask = combine_masks(mask, (bias > -math.inf)[(None,) * (4 - len(bias.shape))])

@@ -10,6 +10,8 @@ from keras import ops
 from keras_attention.backend.loops import repeat
 from keras_attention.backend.products import at_least_float32
 from keras_attention.backend.products import larger
+from keras_attention.backend.products import tanh
+from keras_attention.backend.products import where
 from keras_attention.ops.dropout import keep_factors
 from keras_attention.ops.explicit import MASKED
 from keras_attention.ops.relative import read_table
@@ -124,7 +126,7 @@ class Tiles:
         options, slope = self.options, None
         scores = self.product(queries, self.take(self.keys, j))
         if options.softcap is not None:
-            bounded = ops.tanh(scores / options.softcap)
+            bounded = tanh(scores / options.softcap)
             scores, slope = options.softcap * bounded, 1.0 - ops.square(bounded)
         if self.bias is not None:
             part = ops.slice(self.bias, *self._part(self.bias, i, j))
@@ -141,7 +143,7 @@ class Tiles:
             masks.extend(self._masks_of_places(i, j))
         if masks:
             allowed = functools.reduce(ops.logical_and, masks)
-            scores = ops.where(allowed, scores, MASKED)
+            scores = where(allowed, scores, MASKED)
         return scores, slope
 
     def product(self, rows, columns):
