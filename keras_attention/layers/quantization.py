@@ -46,7 +46,7 @@ def quantized_layers(layer):
     >>> model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
     >>> quantized_layers(model)
     []
-    >>> model.quantize("int8")
+    >>> model.layers[0].quantize("int8")
     >>> [entry["layers"] for entry in quantized_layers(model)]
     [['dense']]
     """
