@@ -16,13 +16,36 @@ from keras import ops
 LARGEST = 127
 
 
-def multiply_int8(x, values, scale):
+def round_inputs(x, quantizer):
+    """Inputs as 8 bits know them. The gradient is that of no rounding.
+
+    Args:
+        x: `(..., D)`.
+        quantizer: A quantizer of Keras.
+
+    Returns:
+        `(..., D)`.
+
+    Example:
+
+    >>> x = keras.ops.convert_to_tensor([[0.1, 1.27]])
+    >>> x = round_inputs(x, keras.quantizers.AbsMaxQuantizer())
+    >>> [round(float(value), 4) for value in keras.ops.convert_to_numpy(x)[0]]
+    [0.1, 1.27]
+    """
+    rounded, scale = quantizer(x, axis=-1)
+    rounded = ops.cast(rounded, x.dtype) / ops.cast(scale, x.dtype)
+    return x + ops.stop_gradient(rounded - x)
+
+
+def multiply_int8(x, values, scale, inputs_quantizer=None):
     """Multiplies by weights of 8 bits.
 
     Args:
         x: `(..., D)`.
         values: `(E, D)`, int8.
         scale: `(E,)`: a weight is its value times the scale.
+        inputs_quantizer: A quantizer of Keras that rounds the inputs, or `None`.
 
     Returns:
         `x @ (values * scale).T`, `(..., E)`.
@@ -38,7 +61,9 @@ def multiply_int8(x, values, scale):
     """
     values, scale = ops.convert_to_tensor(values), ops.cast(scale, x.dtype)
     if _has_kernel(x):
-        return _multiply_integers(x, values, scale)
+        return _multiply_integers(x, values, scale, inputs_quantizer)
+    if inputs_quantizer is not None:
+        x = round_inputs(x, inputs_quantizer)
     return ops.matmul(x, ops.transpose(ops.cast(values, x.dtype))) * scale
 
 
@@ -94,15 +119,19 @@ def unpack_weights(packed, width, scale, zero=None, block=None):
     return values[:, :width] if padding else values
 
 
-def _multiply_integers(x, values, scale):
+def _multiply_integers(x, values, scale, inputs_quantizer):
     """The product on PyTorch, of integers by integers.
 
-    A row of inputs is two rows of integers, what 8 bits know of it and what they know
-    of the rest: together more than 15 bits, so that only the weights are rounded.
+    Where inputs are not to be rounded, a row is two rows of integers, what 8 bits know
+    of it and what they know of the rest: together more than 15 bits.
     """
     import torch
 
     rows = x.reshape(-1, x.shape[-1]).float()
+    if inputs_quantizer is not None:
+        integers, steps = inputs_quantizer(rows, axis=-1)
+        y = torch._int_mm(integers, values.t()).float() / steps * scale
+        return y.to(x.dtype).reshape(*x.shape[:-1], -1)
     largest = rows.abs().amax(dim=1, keepdim=True).clamp_min_(1e-30)
     scaled = rows * (LARGEST / largest)  # (R, D)
     first = scaled.round()

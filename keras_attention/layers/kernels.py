@@ -10,6 +10,7 @@ from keras import ops
 
 from keras_attention.backend.quantized_products import multiply_int4
 from keras_attention.backend.quantized_products import multiply_int8
+from keras_attention.backend.quantized_products import round_inputs
 from keras_attention.backend.quantized_products import unpack_weights
 
 # What `quantize` knows; the other modes of Keras train, or need data.
@@ -42,14 +43,14 @@ class QuantizedKernel:
 
     def multiply(self, x, first, last):
         """`x` `(..., D)` times the columns from `first` to before `last`."""
-        if self.inputs_quantizer is not None:
-            x = round_inputs(x, self.inputs_quantizer)
         parts = [
             None if part is None else ops.convert_to_tensor(part)[first:last]
             for part in (self.values, self.scale, self.zero)
         ]
         if self.block is None:
-            return multiply_int8(x, *parts[:2])
+            return multiply_int8(x, *parts[:2], self.inputs_quantizer)
+        if self.inputs_quantizer is not None:
+            x = round_inputs(x, self.inputs_quantizer)
         return multiply_int4(x, *parts, block=self.block)
 
     def dequantized(self):
@@ -61,13 +62,6 @@ class QuantizedKernel:
                 self.values, self.shape[0], self.scale, self.zero, self.block
             )
         return ops.transpose(weights)
-
-
-def round_inputs(x, quantizer):
-    """Inputs as 8 bits know them. The gradient is that of no rounding."""
-    rounded, scale = quantizer(x, axis=-1)
-    rounded = ops.cast(rounded, x.dtype) / ops.cast(scale, x.dtype)
-    return x + ops.stop_gradient(rounded - x)
 
 
 class Kernels(keras.layers.Layer):

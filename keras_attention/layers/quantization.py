@@ -43,13 +43,12 @@ def quantized_layers(layer):
 
     Example:
 
-    >>> layer = keras.layers.Dense(2)
-    >>> layer.build((None, 3))
-    >>> quantized_layers(layer)
+    >>> model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
+    >>> quantized_layers(model)
     []
-    >>> layer.quantize("int8")
-    >>> [entry["layers"] for entry in quantized_layers(layer)]
-    [['']]
+    >>> model.layers[0].quantize("int8")
+    >>> [entry["layers"] for entry in quantized_layers(model)]
+    [['dense']]
     """
     found = []
     for path, part in named_layers(layer).items():

@@ -4,7 +4,6 @@ import keras
 
 from keras_attention.backend.projection import project_to_table
 from keras_attention.backend.quantized_products import multiply_int8
-from keras_attention.layers.kernels import round_inputs
 
 
 @keras.saving.register_keras_serializable("keras_attention")
@@ -55,10 +54,8 @@ class TiedEmbedding(keras.layers.ReversibleEmbedding):
         is_int8 = self.quantization_mode == "int8"
         if not (reverse and is_product and is_int8 and self.reverse_dtype is None):
             return super().quantized_call(inputs, reverse=reverse)
-        if self.inputs_quantizer is not None:
-            inputs = round_inputs(inputs, self.inputs_quantizer)
-        # Keras divides by its scales.
-        return multiply_int8(inputs, self._embeddings, 1.0 / self.embeddings_scale)
+        scale = 1.0 / self.embeddings_scale  # Keras divides by its own
+        return multiply_int8(inputs, self._embeddings, scale, self.inputs_quantizer)
 
     def quantize(self, mode=None, type_check=True, config=None):
         # Keras refuses subclasses, which may not be what it takes them for; this is.
