@@ -95,5 +95,9 @@ class NeighborConvolution(BaseLayer):
         y = ACTIVATIONS[self.activation](self.drop(y))
         return self.norm(outputs + y) * is_token
 
+    def compute_mask(self, inputs, previous_mask):
+        # The mask Keras hands over may be the one that was passed for the tokens.
+        return None
+
     def compute_output_spec(self, inputs, outputs, mask=None):
         return keras.KerasTensor(outputs.shape, self.compute_dtype)

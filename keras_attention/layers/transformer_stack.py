@@ -160,7 +160,7 @@ class TransformerStack(BaseLayer):
                 x, *block_weights = x
                 weights.append(block_weights)
             if number == 0 and self.beside_first is not None:
-                x = self.beside_first(entered, x, mask=options.get("mask"))
+                x = self.beside_first(entered, x, mask=token_mask(options.get("mask")))
         if self.final_norm:
             x = self.norm(x)
         return x, weights

@@ -128,7 +128,7 @@ def test_each_block_of_a_stack_can_have_its_own_factor():
     stack = layers.TransformerDecoder(block, 3, attention_scale=factors)
     stack.build((None, None, D))
     assert [b.self_attention.scale for b in stack.blocks] == factors
-    with pytest.raises(ValueError, match="factor for each of the 3 blocks"):
+    with pytest.raises(ValueError, match="a list with one for each of the 3 blocks"):
         layers.TransformerDecoder(block, 3, attention_scale=[0.5])
 
 

@@ -27,7 +27,7 @@ SMALL = (
         "ScaledDotProduct",
     ),
     *("RelativePositionBias2D", "RotaryEmbedding", "LowRankAdapter", "TokenPositions"),
-    *("GridEncoder",),
+    *("DistanceTable", "GridEncoder", "NeighborConvolution"),
 )
 
 
