@@ -103,8 +103,10 @@ def _fold_constants(module):
         if any(source.op != "get_attr" for source in sources):
             continue
         schema = getattr(node.target, "_schema", None)
-        if schema is None or schema.is_mutable or len(schema.returns) != 1:
+        if schema is None or schema.is_mutable:
             continue
+        if not isinstance(node.meta["val"], torch.Tensor):
+            continue  # several, as of a split
         tensors = {
             source: getattr(module, source.target).detach() for source in sources
         }

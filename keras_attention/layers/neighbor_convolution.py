@@ -91,6 +91,8 @@ class NeighborConvolution(BaseLayer):
         is_token = 1.0
         if token_mask(mask) is not None:
             is_token = ops.expand_dims(ops.cast(mask, outputs.dtype), -1)  # (B, T, 1)
+        if inputs.shape[1] == 0:  # PyTorch refuses to convolve none
+            return outputs
         y = self.convolution(inputs * is_token) * is_token  # (B, T, D)
         y = ACTIVATIONS[self.activation](self.drop(y))
         return self.norm(outputs + y) * is_token

@@ -167,6 +167,8 @@ def relative_shift(x, key_length):
     """
     x = ops.convert_to_tensor(x)
     *others, rows, columns = ops.shape(x)
+    if isinstance(rows, int) and rows == 0:  # and none of the columns fits
+        return ops.zeros((*others, 0, key_length), x.dtype)
     # torch.compile looks into this, as it does not into Keras's `pad`.
     x = ops.concatenate([x, x[..., :1]], axis=-1)
     x = ops.reshape(x, (*others, rows * (columns + 1)))
