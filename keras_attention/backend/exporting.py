@@ -209,7 +209,7 @@ def _export_by_torch(model, filepath, format, signature):
         raise ValueError(
             f"PyTorch walks the recurrent network of {model.name!r} step by step, so "
             "its programs have one length. Pass it as `input_signature`, such as "
-            f"{ {names[0]: 'keras.InputSpec((None, 32), ...)'} }, or export the model "
+            f"{ {names[0]: 'keras.InputSpec(shape=(None, 32), ...)'} }, or export the model "
             "with KERAS_BACKEND=tensorflow."
         ) from error
     if format == "torch":

@@ -121,7 +121,7 @@ def test_a_program_computes_what_its_model_does(tmp_path, tiny, format):
             model.export(path, format=format)
         sizes = [(3, 4), (5, 4)]
         options["input_signature"] = {
-            name: keras.InputSpec((None, *x.shape[1:]), x.dtype.name, name=name)
+            name: keras.InputSpec(x.dtype.name, (None, *x.shape[1:]), name=name)
             for name, x in as_dict(tiny.inputs(*sizes[0])).items()
         }
     model.export(path, format=format, **options)
