@@ -208,9 +208,9 @@ def _export_by_torch(model, filepath, format, signature):
             raise
         raise ValueError(
             f"PyTorch walks the recurrent network of {model.name!r} step by step, so "
-            "its programs have one length. Pass it as `input_signature`, such as "
-            f"{ {names[0]: 'keras.InputSpec(shape=(None, 32), ...)'} }, or export the model "
-            "with KERAS_BACKEND=tensorflow."
+            "its programs have one length. Pass it as `input_signature`, a dict with "
+            f"{names[0]}=keras.InputSpec(shape=(None, 32), ...) and so on, or export "
+            "the model with KERAS_BACKEND=tensorflow."
         ) from error
     if format == "torch":
         torch.export.save(program, filepath)
