@@ -29,6 +29,7 @@ def make_gpt2(settings=None, **arguments):
         vocabulary_size=len(LETTERS),
         end_id=7,
         max_length=12,
+        initializer_range=0.2,
         **{**SIZES, **dict.fromkeys(rates, 0.0), **arguments},
     )
 
