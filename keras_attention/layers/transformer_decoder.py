@@ -34,7 +34,9 @@ class TransformerDecoder(TransformerStack):
             Lan et al. 2020, arXiv:1909.11942, Section 3.1): layer i of L runs group
             `i * G // L`. Defaults to a group for each layer.
         group_size: Number of blocks in a group, which run one after the other.
-        beside_first: For encoders, which have all tokens at once.
+        beside_first: A layer that is called with the inputs and the outputs of the
+            first block and the mask, and gives what the next one reads. Where it reads
+            its neighbors, the sequence cannot be written step by step.
 
     Call arguments:
         inputs: `(B, T, D)`.
@@ -63,11 +65,6 @@ class TransformerDecoder(TransformerStack):
     """
 
     def build(self, inputs_shape, encoder_outputs_shape=None):
-        if self.beside_first is not None:
-            raise ValueError(
-                f"Layer {self.name!r} reads token by token, but `beside_first` would "
-                "see those behind. Use a TransformerEncoder."
-            )
         self.build_stack(inputs_shape, encoder_outputs_shape)
 
     def call(
@@ -131,6 +128,12 @@ class TransformerDecoder(TransformerStack):
                 f"{type(self.position_bias).__name__}, which cannot give the bias of "
                 "one token among others. Let its `call` take `(query, key, offset)`, "
                 "as AlibiBias does."
+            )
+        if self.beside_first is not None:
+            raise ValueError(
+                f"Layer {self.name!r} has `beside_first`, which reads neighboring "
+                "tokens, so it cannot read a sequence step by step. Call it with whole "
+                "sequences."
             )
         for block in self.blocks:
             check_cache(block)

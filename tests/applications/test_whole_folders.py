@@ -9,8 +9,10 @@ from family_table import ROWS
 
 from keras_attention import applications
 from keras_attention.tokenizers import load_tokenizer
+from published_tokenizers import write_albert
 from published_tokenizers import write_bert
 from published_tokenizers import write_camembert
+from published_tokenizers import write_deberta
 from published_tokenizers import write_distilbert
 from published_tokenizers import write_gpt2
 from published_tokenizers import write_roberta
@@ -26,6 +28,10 @@ WRITERS = {
     "Roberta": write_roberta,
     "Camembert": write_camembert,
     "DistilBert": write_distilbert,
+    "Albert": write_albert,
+    "MegatronBert": write_bert,
+    "Deberta": write_deberta,
+    "DebertaV2": write_deberta,
 }
 
 

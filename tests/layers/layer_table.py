@@ -241,6 +241,7 @@ def _block():
         "use_bias": False,
         "use_attention_bias": True,
         "attention_scale": 0.4,
+        "window": 4,
         "query_key_norm": "rms_norm",
         "kernel_initializer": "he_normal",
         "output_initializer": "glorot_normal",
@@ -279,8 +280,10 @@ def _stack(block, position_bias):
         "final_norm": False,
         "position_bias": position_bias,
         "attention_scale": [0.3, 0.4, 0.5, 0.6],
+        "window": [4, None, 3, 5],
         "num_groups": 2,
         "group_size": 2,
+        "beside_first": layers.NeighborConvolution(),
     }
 
 
@@ -857,7 +860,7 @@ ROWS = [
         ("B T D", *_SIX_BLOCKS, *(["B N T S"] * 6)),
         **_HEADS,
         options=_NOT_CAUSAL,
-        left_out=("beside_first",),
+        left_out=(),
     ),
     Row(
         "TransformerDecoderBlock",
@@ -902,13 +905,10 @@ ROWS = [
     ),
     Row(
         "TransformerEncoder/full",
-        lambda: {
-            **_stack(
-                layers.TransformerEncoderBlock(**_block_of_others()),
-                layers.AlibiBias(N),
-            ),
-            "beside_first": layers.NeighborConvolution(),
-        },
+        lambda: _stack(
+            layers.TransformerEncoderBlock(**_block_of_others()),
+            layers.AlibiBias(N),
+        ),
         _SELF,
         ("B T D", *_SIX_BLOCKS),
         **_HEADS,
