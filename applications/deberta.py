@@ -101,6 +101,7 @@ class DebertaFigure(TextInputs, Application, abstract=True):
                 num_buckets,
                 norm_distances,
                 epsilon,
+                initializer,
                 name="distances",
             )
             scores = DisentangledScores(
@@ -108,6 +109,7 @@ class DebertaFigure(TextInputs, Application, abstract=True):
                 position_terms,
                 share_projections,
                 self.use_key_bias,
+                initializer,
                 dropout,
                 seed,
                 name="position_scores",
@@ -141,6 +143,7 @@ class DebertaFigure(TextInputs, Application, abstract=True):
                 convolution_activation,
                 dropout,
                 epsilon,
+                initializer,
                 seed,
                 name="convolution",
             )

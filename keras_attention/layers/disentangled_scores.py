@@ -15,6 +15,7 @@ from keras import ops
 from keras_attention.checks import check_choice
 from keras_attention.checks import check_positive
 from keras_attention.checks import check_rate
+from keras_attention.layers.base import another
 from keras_attention.layers.base import BaseLayer
 from keras_attention.layers.shared_parts import build_once
 from keras_attention.ops.relative import relative_shift
@@ -37,12 +38,17 @@ class DistanceTable(BaseLayer):
         num_buckets: Number of rows in each direction in place of k.
         use_norm: Whether the vectors are normalized.
         epsilon: Small number in the norm's square root.
+        initializer: Initializer of the table. Defaults to a truncated normal of
+            standard deviation 0.02.
 
     Call arguments:
         distances: Integers of any shape.
 
     Returns:
         `(..., D)`.
+
+    Raises:
+        ValueError: There are fewer than 2 buckets, or no distances for the last half.
 
     Example:
 
@@ -60,17 +66,28 @@ class DistanceTable(BaseLayer):
         num_buckets=None,
         use_norm=False,
         epsilon=1e-7,
+        initializer=None,
         **kwargs,
     ):
         super().__init__(**kwargs)
         check_positive(hidden_dim=hidden_dim, max_distance=max_distance)
         if num_buckets is not None:
             check_positive(num_buckets=num_buckets)
+            if not 1 <= num_buckets // 2 < max_distance - 1:
+                raise ValueError(
+                    "Half of the buckets are of one distance each, the others of "
+                    "ranges up to `max_distance`. Received: "
+                    f"num_buckets={num_buckets}, max_distance={max_distance}. Pass at "
+                    "least 2 buckets, and a `max_distance` of more than half of them."
+                )
+        if initializer is None:
+            initializer = keras.initializers.TruncatedNormal(stddev=0.02)
         self.hidden_dim = hidden_dim
         self.max_distance = max_distance
         self.num_buckets = num_buckets
         self.use_norm = use_norm
         self.epsilon = epsilon
+        self.initializer = keras.initializers.get(initializer)
         self.norm = None
         if use_norm:
             self.norm = keras.layers.LayerNormalization(
@@ -79,11 +96,7 @@ class DistanceTable(BaseLayer):
 
     def build(self, distances_shape=None):
         shape = (2 * (self.num_buckets or self.max_distance), self.hidden_dim)
-        self.table = self.add_weight(
-            shape,
-            initializer=keras.initializers.TruncatedNormal(stddev=0.02),
-            name="table",
-        )
+        self.table = self.add_weight(shape, initializer=self.initializer, name="table")
         if self.norm is not None:
             self.norm.build(shape)
         self.built = True
@@ -159,6 +172,7 @@ class DisentangledScores(BaseLayer):
             (He et al. 2021, arXiv:2006.03654, Section 5.4); else there are others.
         use_key_bias: Whether the projection to keys of the table has a bias, where it
             is not shared.
+        kernel_initializer: Initializer of the projections that are not shared.
         dropout: Fraction of the table dropped in training, from 0 to 1.
         seed: Integer, for reproducible dropout.
 
@@ -170,6 +184,9 @@ class DisentangledScores(BaseLayer):
 
     Returns:
         `(B, N, T, S)`.
+
+    Raises:
+        ValueError: There is no such term, or none.
 
     Example:
 
@@ -191,11 +208,17 @@ class DisentangledScores(BaseLayer):
         terms=TERMS,
         share_projections=False,
         use_key_bias=True,
+        kernel_initializer="glorot_uniform",
         dropout=0.0,
         seed=None,
         **kwargs,
     ):
         super().__init__(**kwargs)
+        if not terms:
+            raise ValueError(
+                f"`terms` must name one of {', '.join(TERMS)} or both. Received: "
+                f"terms={terms}"
+            )
         for term in terms:
             check_choice(TERMS, terms=term)
         check_rate(dropout=dropout)
@@ -203,6 +226,7 @@ class DisentangledScores(BaseLayer):
         self.terms = list(terms)
         self.share_projections = share_projections
         self.use_key_bias = use_key_bias
+        self.kernel_initializer = keras.initializers.get(kernel_initializer)
         self.dropout = dropout
         self.seed = seed
         self.drop = keras.layers.Dropout(
@@ -216,15 +240,19 @@ class DisentangledScores(BaseLayer):
         if not self.share_projections:
             if "content_to_position" in self.terms:
                 self.key_projection = self._dense(
-                    width, "key_projection", self.use_key_bias
+                    width, "key_projection", self.use_key_bias, 0
                 )
             if "position_to_content" in self.terms:
-                self.query_projection = self._dense(width, "query_projection", True)
+                self.query_projection = self._dense(width, "query_projection", True, 1)
         self.built = True
 
-    def _dense(self, width, name, use_bias):
+    def _dense(self, width, name, use_bias, number):
         layer = keras.layers.Dense(
-            width, use_bias=use_bias, dtype=self.dtype_policy, name=name
+            width,
+            use_bias=use_bias,
+            kernel_initializer=another(self.kernel_initializer, number),
+            dtype=self.dtype_policy,
+            name=name,
         )
         layer.build((None, self.table.hidden_dim))
         return layer

@@ -30,6 +30,7 @@ class NeighborConvolution(BaseLayer):
         activation: Activation of the convolution; see `FeedForward`.
         dropout: Fraction of the convolution dropped in training, from 0 to 1.
         epsilon: Small number in the norm's square root.
+        kernel_initializer: Initializer of the convolution.
         seed: Integer, for reproducible dropout.
 
     Call arguments:
@@ -55,6 +56,7 @@ class NeighborConvolution(BaseLayer):
         activation="tanh",
         dropout=0.0,
         epsilon=1e-7,
+        kernel_initializer="glorot_uniform",
         seed=None,
         **kwargs,
     ):
@@ -66,6 +68,7 @@ class NeighborConvolution(BaseLayer):
         self.activation = activation
         self.dropout = dropout
         self.epsilon = epsilon
+        self.kernel_initializer = keras.initializers.get(kernel_initializer)
         self.seed = seed
         self.drop = keras.layers.Dropout(
             dropout, seed=seed, dtype=self.dtype_policy, name="dropout"
@@ -80,6 +83,7 @@ class NeighborConvolution(BaseLayer):
             self.kernel_size,
             padding="same",
             groups=self.groups,
+            kernel_initializer=self.kernel_initializer,
             dtype=self.dtype_policy,
             name="convolution",
         )
