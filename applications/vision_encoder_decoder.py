@@ -70,7 +70,8 @@ class VisionEncoderDecoder(Captioner, Application):
         Logits `(B, T, V)` of the token after each token.
 
     Raises:
-        ValueError: The encoder gives no tokens, or the decoder reads none.
+        ValueError: The encoder gives no tokens, or the decoder reads none; no token
+            ends a caption, or several do.
 
     Example:
 
@@ -133,17 +134,13 @@ class VisionEncoderDecoder(Captioner, Application):
         inputs = {"images": images, "token_ids": token_ids}
         super().__init__(inputs, logits, name=name)
 
-        self.encoder, self.decoder, self.encoder_projection = (
-            encoder,
-            decoder,
-            projection,
-        )
+        self.encoder, self.decoder = encoder, decoder
+        self.encoder_projection = projection
         self.vocabulary_size = decoder.vocabulary_size
         self.tokenizer = tokenizer or decoder.tokenizer
         processor = image_processor or encoder.image_processor
         self.image_processor = processor.fitted_to(encoder.image_size)
-        end = decoder.end_id if end_id is None else end_id
-        self.end_id = end[0] if isinstance(end, list) else end
+        self.end_id = _only_end(decoder.end_id if end_id is None else end_id)
         self.start_id = self.end_id if start_id is None else start_id
         self.padding_id = decoder.padding_id if padding_id is None else padding_id
         self.max_length = max_length
@@ -208,6 +205,17 @@ def _check_decoder(decoder):
             '`decoder` must write: it needs head="next_token". Received: '
             f"{_told(decoder)}, head={decoder.head!r}"
         )
+
+
+def _only_end(end_id):
+    """The token that ends a caption, where a decoder may know several or none."""
+    ends = end_id if isinstance(end_id, list) else [end_id]
+    if len(ends) != 1 or ends[0] is None:
+        raise ValueError(
+            "A caption ends with one token. The decoder, or the caller, gave end_id="
+            f"{end_id}. Pass one as `end_id`."
+        )
+    return ends[0]
 
 
 def _told(model):

@@ -240,3 +240,21 @@ def test_a_copy_of_a_tied_weight_must_be_one(tmp_path, row):
     safetensors.numpy.save_file({**tensors, copy: tensors[table] + 1}, path)
     with pytest.raises(ValueError, match="unlike what it is tied to .*word_embedd"):
         row.model.from_preset(tmp_path)
+
+
+@pytest.mark.once
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        ({"pos_att_type": []}, "relative_attention=True with pos_att_type=.."),
+        ({"pos_att_type": ["p2p"]}, "pos_att_type=.'p2p'.*Known"),
+        ({"attention_head_size": 5}, "attention_head_size=5"),
+    ],
+)
+def test_distances_that_are_not_known_are_refused(tmp_path, changes, message):
+    row = next(row for row in ROWS if row.published == "DebertaV2")
+    saved(row, None, tmp_path)
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+    with pytest.raises(ValueError, match=message):
+        row.model.from_preset(tmp_path)

@@ -259,3 +259,9 @@ def test_parts_that_do_not_fit_are_refused():
     decoder = applications.GPT2(vocabulary_size=9, use_cross_attention=True, **sizes)
     with pytest.raises(ValueError, match="decoder of a `VisionEncoderDecoder`"):
         decoder.generate([[1, 2]])
+    for end in (None, [1, 2]):
+        decoder = applications.GPT2(
+            vocabulary_size=9, use_cross_attention=True, end_id=end, **sizes
+        )
+        with pytest.raises(ValueError, match=r"gave end_id=.*Pass one as `end_id`"):
+            applications.VisionEncoderDecoder(encoder=encoder, decoder=decoder)

@@ -130,6 +130,25 @@ def test_each_block_of_a_stack_can_have_its_own_factor():
     assert [b.self_attention.scale for b in stack.blocks] == factors
     with pytest.raises(ValueError, match="a list with one for each of the 3 blocks"):
         layers.TransformerDecoder(block, 3, attention_scale=[0.5])
+    with pytest.raises(ValueError, match="`window` must be a list.*window=4"):
+        layers.TransformerDecoder(block, 3, window=4)
+
+
+@pytest.mark.once
+def test_options_that_contradict_each_other_are_refused():
+    with pytest.raises(ValueError, match="use_bias=False, use_key_bias=True"):
+        layers.MultiHeadSelfAttention(N, 4, use_bias=False, use_key_bias=True)
+    with pytest.raises(ValueError, match="`terms` must name one of.*terms=\\[\\]"):
+        layers.DisentangledScores(layers.DistanceTable(4, 3), terms=[])
+    with pytest.raises(ValueError, match="num_buckets=8, max_distance=4"):
+        layers.DistanceTable(4, max_distance=4, num_buckets=8)
+    block = layers.TransformerDecoderBlock(N, M, use_cross_attention=False)
+    stack = layers.TransformerDecoder(
+        block, 2, beside_first=layers.NeighborConvolution()
+    )
+    stack.build((None, None, D))
+    with pytest.raises(ValueError, match="cannot read a sequence step by step"):
+        stack.start_cache(1, 4)
 
 
 @pytest.mark.parametrize(
