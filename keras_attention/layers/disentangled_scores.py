@@ -48,7 +48,7 @@ class DistanceTable(BaseLayer):
         `(..., D)`.
 
     Raises:
-        ValueError: There are fewer than 2 buckets, or no distances for the last half.
+        ValueError: There are fewer than 2 buckets.
 
     Example:
 
@@ -73,12 +73,10 @@ class DistanceTable(BaseLayer):
         check_positive(hidden_dim=hidden_dim, max_distance=max_distance)
         if num_buckets is not None:
             check_positive(num_buckets=num_buckets)
-            if not 1 <= num_buckets // 2 < max_distance - 1:
+            if num_buckets < 2:
                 raise ValueError(
                     "Half of the buckets are of one distance each, the others of "
-                    "ranges up to `max_distance`. Received: "
-                    f"num_buckets={num_buckets}, max_distance={max_distance}. Pass at "
-                    "least 2 buckets, and a `max_distance` of more than half of them."
+                    f"ranges. Received: num_buckets={num_buckets}. Pass at least 2."
                 )
         if initializer is None:
             initializer = keras.initializers.TruncatedNormal(stddev=0.02)
@@ -131,7 +129,8 @@ def log_buckets(distances, num_buckets, max_distance):
     Args:
         distances: Integers.
         num_buckets: Number of buckets in each direction: half of them are of one
-            distance, the others of as many as there are up to `max_distance`.
+            distance, the others of as many as there are up to `max_distance`. All
+            are of one where half of them reach that far.
         max_distance: The distance whose bucket is the last.
 
     Returns:
@@ -145,6 +144,8 @@ def log_buckets(distances, num_buckets, max_distance):
     """
     distances = ops.convert_to_tensor(distances, "int32")
     middle = num_buckets // 2
+    if max_distance - 1 <= middle:
+        return ops.clip(distances, -num_buckets, num_buckets)
     far = ops.cast(ops.maximum(ops.abs(distances), middle), "float32") / middle
     longest = ops.log(ops.convert_to_tensor((max_distance - 1) / middle, "float32"))
     far = ops.ceil(ops.log(far) / longest * (middle - 1)) + middle
