@@ -1,8 +1,10 @@
-"""What models that continue a text have in common: `generate`.
+"""What models that continue a text have in common: `generate` and `perplexity`.
 
 Letters: B prompts, P slots of the prompts, S slots with what is written, L new tokens,
 D width of a token, V vocabulary, N heads.
 """
+
+import functools
 
 import keras
 import numpy as np
@@ -11,6 +13,8 @@ from keras import ops
 from keras_attention.checks import check_positive
 from keras_attention.generation.options import read_options
 from keras_attention.generation.options import TokenIds
+from keras_attention.generation.perplexity import cut_windows
+from keras_attention.generation.perplexity import Scorer
 from keras_attention.generation.results import collect
 from keras_attention.generation.steps import CachedSteps
 from keras_attention.generation.stream import Stream
@@ -212,6 +216,94 @@ class TextGenerator(WritingModel):
         outputs, *more = collect(texts, written, options, lengths=lengths, **asked)
         outputs = outputs[0] if is_one else outputs
         return (outputs, *more) if more else outputs
+
+    def perplexity(
+        self,
+        texts,
+        stride=None,
+        window=None,
+        per_text=False,
+        batch_size=8,
+        verbose="auto",
+    ):
+        """Among how many tokens the model hesitates at each token of texts.
+
+        The exponential of the mean of -log p over all tokens but the first of each
+        text, which has nothing before it. What is longer than the model reads is read
+        in windows that overlap; a token is counted in the first that holds it.
+
+        Args:
+            texts: As the prompts of `generate`: a string, a list of n strings, or lists
+                of token ids.
+            stride: How many tokens a window begins behind the one before. Defaults to
+                half of a window: less is slower, and gives each token more to read.
+            window: Most tokens of a window. Defaults to what the model has positions
+                for.
+            per_text: Whether each text gets a number of its own.
+            batch_size: Windows that are read at a time.
+            verbose: 0 shows nothing, 1 a bar; `"auto"` is 1.
+
+        Returns:
+            A float over all texts, or with `per_text` an array `(n,)`.
+
+        Raises:
+            ValueError: A text has fewer than two tokens, `window` is longer than the
+                model reads, or `stride` leaves out tokens.
+
+        Example:
+
+        >>> from keras_attention.applications import GPT2
+        >>> model = GPT2(vocabulary_size=20, hidden_dim=8, num_layers=1, num_heads=2)
+        >>> model.set_weights([0 * weight for weight in model.get_weights()])
+        >>> round(model.perplexity([[3, 5, 7, 2]], verbose=0), 3)
+        20.0
+        """
+        if getattr(self, "head", "next_token") != "next_token":
+            raise ValueError(
+                f"This {type(self).__name__} has head={self.head!r}, so it predicts no "
+                'tokens. Load it with head="next_token".'
+            )
+        check_positive(batch_size=batch_size)
+        size = self._window_size(window, stride)
+        rows, _ = self._read_prompts([texts] if isinstance(texts, str) else texts)
+        for i, row in enumerate(rows):
+            if len(row) < 2:
+                raise ValueError(
+                    "Perplexity is of tokens that have others before them. Received "
+                    f"text {i} with one token alone. Leave it out."
+                )
+        windows = cut_windows(map(len, rows), size, stride)
+        found = self._scorer.log_probabilities(
+            rows, windows, batch_size, 1 if verbose == "auto" else verbose
+        )
+        if per_text:
+            return np.exp([-scores.mean() for scores in found])
+        return float(np.exp(-np.concatenate(found).mean()))
+
+    def _window_size(self, window, stride):
+        """The most tokens of a window, or `None`, checked."""
+        if window is not None:
+            check_positive(window=window)
+        most = self.max_length
+        if window is not None and (window < 2 or window > (most or window)):
+            raise ValueError(
+                "`window` must be at least 2 and no more than the model reads, "
+                f"{most or 'which is any number'}. Received: window={window}"
+            )
+        size = window or most
+        if stride is not None:
+            check_positive(stride=stride)
+            if size is None or stride >= size:
+                raise ValueError(
+                    "`stride` must be less than a window, so that the first token of "
+                    f"a window is counted, too. Received: stride={stride} and windows "
+                    f"of {size or 'any number of'} tokens."
+                )
+        return size
+
+    @functools.cached_property
+    def _scorer(self):
+        return Scorer(self, SMALLEST_BUCKET)
 
     @property
     def _end_ids(self):

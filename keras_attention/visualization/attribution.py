@@ -131,24 +131,41 @@ def relevance(model, inputs, target=None, layers=None, include_keras=False):
     return _add_up_to_decoder(list(maps), kinds, steps).astype("float32")
 
 
-def head_statistics(maps):
+def head_statistics(maps, token_ids=None):
     """Describes each head by what it reads, to find those worth looking at.
 
     Args:
         maps: `AttentionMaps`, or a list of arrays `(B, N, T, S)`.
+        token_ids: Integers `(B, T)`, what the model read, to find induction heads. Here
+            T and S are alike.
 
     Returns:
         Dict of arrays `(L, N)`, with L the number of layers, means over sequences and
         over queries that read anything: `"entropy"` in bits, `"distance"` between
         query and key in tokens, and the share of the weight that lies on the
-        `"previous_token"`, on the `"first_token"` and on the `"same_position"`.
+        `"previous_token"`, on the `"first_token"` and on the `"same_position"`. With
+        `token_ids` also `"induction"`, the share on what followed the same token
+        before, a mean over the queries whose token was there before (Olsson et al.
+        2022, arXiv:2209.11895, "prefix matching"); NaN where none was.
+
+    Raises:
+        ValueError: `token_ids` do not fit the weights.
 
     Example:
 
     >>> head_statistics([np.eye(3)[None, None]])["same_position"].tolist()
     [[1.0]]
+    >>> weights = np.array([[[[1.0, 0, 0], [0, 1, 0], [0, 0.75, 0.25]]]])
+    >>> head_statistics([weights], token_ids=[[5, 7, 5]])["induction"].tolist()
+    [[0.75]]
     """
-    rows = [_statistics(np.asarray(w, "float64")) for w in _arrays(maps)]
+    followers = None if token_ids is None else _followers(np.asarray(token_ids))
+    rows = []
+    for weights in _arrays(maps):
+        weights = np.asarray(weights, "float64")
+        rows.append(_statistics(weights))
+        if followers is not None:
+            rows[-1]["induction"] = _induction(weights, followers)
     return {name: np.stack([row[name] for row in rows]) for name in rows[0]}
 
 
@@ -169,6 +186,31 @@ def _statistics(weights):
         "first_token": mean(weights[..., 0]),
         "same_position": mean((weights * (apart == 0)).sum(-1)),
     }
+
+
+def _followers(token_ids):
+    """Where the same token was followed by another, `(B, T, T)`: one row a query."""
+    if token_ids.ndim != 2:
+        raise ValueError(
+            "`token_ids` must be integers (B, T), those that the model read. Received: "
+            f"shape={token_ids.shape}"
+        )
+    same = np.tril(token_ids[:, :, None] == token_ids[:, None, :], -1)
+    return np.pad(same, [(0, 0), (0, 0), (1, 0)])[:, :, :-1]
+
+
+def _induction(weights, followers):
+    """The share of the weight on these places, of queries that have any, `(N,)`."""
+    batch, _, queries, keys = weights.shape
+    if followers.shape != (batch, queries, keys):
+        raise ValueError(
+            "`token_ids` must be those that the model read, (B, T), for weights "
+            f"(B, N, T, T). Received: token_ids.shape={followers.shape[:2]} and weights "
+            f"{weights.shape}. Leave out layers that read something else by `layers=`."
+        )
+    count = np.count_nonzero(followers.any(-1))
+    share = np.einsum("bnts,bts->n", weights, followers)
+    return share / count if count else np.full_like(share, np.nan)
 
 
 def _arrays(maps):

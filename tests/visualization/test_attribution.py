@@ -168,6 +168,33 @@ def test_queries_that_read_nothing_do_not_count():
 
 
 @pytest.mark.once
+def test_induction_heads_read_what_followed_the_same_token():
+    rng = np.random.default_rng(0)
+    weights = rng.dirichlet(np.ones(6), size=(2, 3, 6))
+    token_ids = np.array([[4, 5, 4, 4, 5, 6], [7, 8, 9, 7, 8, 7]])
+    expected, count = np.zeros(3), 0
+    for b, row in enumerate(token_ids):
+        for t in range(6):
+            places = [j + 1 for j in range(t) if row[j] == row[t]]
+            expected += weights[b, :, t, places].sum(axis=0)
+            count += bool(places)
+    found = head_statistics([weights], token_ids)["induction"]
+    np.testing.assert_allclose(found, [expected / count])
+
+
+@pytest.mark.once
+def test_without_a_repeated_token_there_is_no_induction():
+    assert np.isnan(head_statistics([UNIFORM], [[3, 4]])["induction"]).all()
+
+
+@pytest.mark.once
+@pytest.mark.parametrize("token_ids", [[3, 4], [[3, 4, 5]], [[3, 4], [3, 4]]])
+def test_token_ids_of_other_weights_are_refused(token_ids):
+    with pytest.raises(ValueError, match="`token_ids` must be"):
+        head_statistics([UNIFORM], token_ids)
+
+
+@pytest.mark.once
 @pytest.mark.parametrize(
     "options, message",
     [
