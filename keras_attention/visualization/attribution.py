@@ -204,7 +204,7 @@ def _induction(weights, followers):
     batch, _, queries, keys = weights.shape
     if followers.shape != (batch, queries, keys):
         raise ValueError(
-            "`token_ids` must be those that the model read, (B, T), for weights "
+            "`token_ids` must be what the model read, (B, T), for weights "
             f"(B, N, T, T). Received: token_ids.shape={followers.shape[:2]} and weights "
             f"{weights.shape}. Leave out layers that read something else by `layers=`."
         )
