@@ -6,6 +6,8 @@ from keras_attention.checkpoints.files import is_published as is_published
 from keras_attention.checkpoints.files import read_config as read_config
 from keras_attention.checkpoints.files import write_config as write_config
 from keras_attention.checkpoints.hub import download as download
+from keras_attention.checkpoints.keras_hub import from_keras_hub as from_keras_hub
+from keras_attention.checkpoints.keras_hub import to_keras_hub as to_keras_hub
 from keras_attention.checkpoints.replacing import finish_replacing as finish_replacing
 from keras_attention.checkpoints.replacing import replace_files as replace_files
 from keras_attention.checkpoints.rules import Rule as Rule

@@ -206,7 +206,8 @@ def _induction(weights, followers):
         raise ValueError(
             "`token_ids` must be what the model read, (B, T), for weights "
             f"(B, N, T, T). Received: token_ids.shape={followers.shape[:2]} and "
-            f"weights {weights.shape}. Leave out layers that read something else by `layers=`."
+            f"weights {weights.shape}. Leave out layers of other "
+            "sequences by `layers=`."
         )
     count = np.count_nonzero(followers.any(-1))
     share = np.einsum("bnts,bts->n", weights, followers)
