@@ -43,6 +43,7 @@ from keras_attention.layers.quantization import check_mode
 from keras_attention.layers.quantization import quantize_layers
 from keras_attention.layers.quantization import quantized_layers
 from keras_attention.tokenizers.loading import load_tokenizer
+from keras_attention.tokenizers.tokenizer import check_tokenizer
 from keras_attention.training.lora import add_lora
 from keras_attention.training.lora import forget_programs
 from keras_attention.training.lora import lora_options
@@ -146,7 +147,8 @@ class Application(keras.Model):
             is_layer = isinstance(value, keras.layers.Layer)
             if not is_layer and not hasattr(self, name):
                 setattr(self, name, value)
-        if "tokenizer" in self.assets and self.tokenizer is not None:
+        if "tokenizer" in self.assets and arguments["tokenizer"] is not None:
+            check_tokenizer(arguments["tokenizer"])
             self.tokenizer.check_fits(self.vocabulary_size)
 
     # What Keras has, after which the model keeps its weights, whatever ended it.

@@ -76,10 +76,16 @@ def from_keras_hub(backbone, **arguments):
     Raises:
         ValueError: There is no such model of ours, or an argument is another one's.
 
-    For example, with KerasHub's weights for a classifier of ours:
+    Example:
 
-        backbone = keras_hub.models.BertBackbone.from_preset("bert_base_en")
-        model = from_keras_hub(backbone, head="classification", num_classes=3)
+    >>> import keras_hub
+    >>> backbone = keras_hub.models.BertBackbone(
+    ...     vocabulary_size=20, num_layers=1, num_heads=2, hidden_dim=8,
+    ...     intermediate_dim=16,
+    ... )
+    >>> model = from_keras_hub(backbone, head="classification", num_classes=3)
+    >>> type(model).__name__, model.output_shape
+    ('BERT', (None, 3))
     """
     kind = type(backbone).__name__
     layout = LAYOUTS.get(kind)
@@ -134,6 +140,13 @@ def to_keras_hub(model):
     Raises:
         ImportError: KerasHub is not installed.
         ValueError: KerasHub has no such model, or computes something in another way.
+
+    Example:
+
+    >>> from keras_attention.applications import GPT2
+    >>> model = GPT2(vocabulary_size=20, hidden_dim=8, num_layers=1, num_heads=2)
+    >>> type(to_keras_hub(model)).__name__
+    'GPT2Backbone'
     """
     found = {layout.model: kind for kind, layout in LAYOUTS.items()}
     kind = found.get(type(model).__name__)

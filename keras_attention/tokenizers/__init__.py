@@ -1,5 +1,6 @@
 """Text in and out: from strings to token ids and back."""
 
+from keras_attention.tokenizers.keras_hub import from_keras_hub as from_keras_hub
 from keras_attention.tokenizers.loading import load_tokenizer as load_tokenizer
 from keras_attention.tokenizers.marian_tokenizer import (
     MarianTokenizer as MarianTokenizer,

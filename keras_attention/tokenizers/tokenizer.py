@@ -263,3 +263,29 @@ class Tokenizer(abc.ABC):
                 "last ids have none. Load the tokenizer that the model was trained "
                 "with, or build the model with a larger `vocabulary_size`."
             )
+
+
+def check_tokenizer(tokenizer):
+    """Refuses what is no tokenizer of ours.
+
+    Args:
+        tokenizer: The tokenizer of a model.
+
+    Raises:
+        ValueError: It is something else.
+
+    Example:
+
+    >>> check_tokenizer("bert-base-cased")
+    Traceback (most recent call last):
+        ...
+    ValueError: `tokenizer` must be a `Tokenizer` of `keras_attention.tokenizers`.
+    Received: str. Read one from a folder by `load_tokenizer`, or make one of KerasHub's
+    by `from_keras_hub`.
+    """
+    if not isinstance(tokenizer, Tokenizer):
+        raise ValueError(
+            "`tokenizer` must be a `Tokenizer` of `keras_attention.tokenizers`. "
+            f"Received: {type(tokenizer).__name__}. Read one from a folder by "
+            "`load_tokenizer`, or make one of KerasHub's by `from_keras_hub`."
+        )
