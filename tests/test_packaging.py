@@ -74,12 +74,13 @@ def test_the_demo_installs_the_backend_that_it_runs_on():
 
 
 def test_dev_installs_every_other_extra():
-    """All but KerasHub, which the tests do without."""
+    """KerasHub comes without what it needs for its own presets."""
     (own,) = [
         Requirement(line) for line in EXTRAS["dev"] if line.startswith("keras-att")
     ]
     assert own.extras | {"dev", "tensorflow", "keras-nlp"} == set(EXTRAS)
     assert {"tensorflow", "tensorflow-cpu"} <= names(EXTRAS["dev"])
+    assert "--no-deps keras-hub" in (ROOT / "Makefile").read_text()
 
 
 def test_every_requirement_has_a_tested_version():
@@ -89,6 +90,5 @@ def test_every_requirement_has_a_tested_version():
     needed = needed.union(*(names(lines) for lines in EXTRAS.values()))
     assert needed - tested == {
         "keras-attention",  # an extra that names other extras
-        "keras-hub",  # never installed for the tests
         "tensorflow",  # tested as tensorflow-cpu
     }
