@@ -17,10 +17,8 @@ from keras_attention.checks import check_rate
 from keras_attention.images.grids import grid_of
 from keras_attention.images.image_processor import ImageProcessor
 from keras_attention.layers.attention_pooling import AttentionPooling
-from keras_attention.layers.base import key_dim_of
 from keras_attention.layers.class_token import ClassToken
 from keras_attention.layers.feed_forward import FeedForward
-from keras_attention.layers.multi_head_self_attention import MultiHeadSelfAttention
 from keras_attention.layers.patch_embedding import PatchEmbedding
 from keras_attention.layers.positional_embedding import PositionalEmbedding
 from keras_attention.layers.transformer_encoder import TransformerEncoder
@@ -184,18 +182,6 @@ class ViT(ImageInputs, Application):
             use_pooler = False
         if norm_before_pooling is None:
             norm_before_pooling = pooling != "average"
-        attention = None
-        if not use_attention_bias or query_key_norm is not None:
-            attention = MultiHeadSelfAttention(
-                num_heads,
-                key_dim_of(hidden_dim, num_heads, None, "ViT"),
-                use_bias=use_attention_bias,
-                use_output_bias=True,
-                query_key_norm=query_key_norm,
-                dropout=attention_dropout,
-                seed=seed,
-                name="self_attention",
-            )
         block = TransformerEncoderBlock(
             num_heads,
             mlp_dim,
@@ -204,7 +190,8 @@ class ViT(ImageInputs, Application):
             attention_dropout=attention_dropout,
             epsilon=epsilon,
             layer_scale=layer_scale,
-            attention=attention,
+            use_attention_bias=use_attention_bias,
+            query_key_norm=query_key_norm,
             seed=seed,
         )
         encoder = TransformerEncoder(

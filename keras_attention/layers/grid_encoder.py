@@ -11,10 +11,11 @@ from keras_attention.checks import check_positive
 from keras_attention.layers.caption_decoder import check_grid
 
 RGB = 3
+FILTERS = (96, 192)
 
 
 def grid_encoder(
-    encoder=None, image_size=64, filters=(96, 192), weights=None, output_layer=None
+    encoder=None, image_size=64, filters=FILTERS, weights=None, output_layer=None
 ):
     """Builds a model from pictures to grids of features.
 
@@ -36,7 +37,8 @@ def grid_encoder(
         before they enter is part of it.
 
     Raises:
-        ValueError: There is no such encoder, or its output is no grid.
+        ValueError: There is no such encoder, its output is no grid, or an argument is
+            for another kind of encoder.
 
     Example:
 
@@ -45,6 +47,8 @@ def grid_encoder(
     (None, 4, 8, 6)
     """
     shape = (*image_sides(image_size), RGB)
+    if encoder is None or isinstance(encoder, str | keras.Model):
+        _check_options(encoder, filters, weights, output_layer)
     if encoder is None:
         model = _small_network(shape, filters)
     elif isinstance(encoder, str):
@@ -59,6 +63,23 @@ def grid_encoder(
         )
     check_grid(model.output_shape, model.name)
     return model
+
+
+def _check_options(encoder, filters, weights, output_layer):
+    """Refuses options of an encoder of another kind, which would do nothing."""
+    small, named = encoder is None, isinstance(encoder, str)
+    options = {
+        "filters": (tuple(filters) != FILTERS, small, "the small network"),
+        "weights": (weights is not None, named, "a model of keras.applications"),
+        "output_layer": (output_layer is not None, not small, "another encoder"),
+    }
+    for name, (is_given, fits, what) in options.items():
+        if is_given and not fits:
+            received = getattr(encoder, "name", encoder)
+            raise ValueError(
+                f"`{name}` of an encoder is for {what}. Received it with encoder="
+                f"{received!r}. Leave it at its default, or pass another `encoder`."
+            )
 
 
 def image_sides(image_size):

@@ -1,5 +1,6 @@
 """What the blocks of encoder and decoder share: their arguments and parts."""
 
+import inspect
 import itertools
 
 import keras
@@ -16,12 +17,37 @@ from keras_attention.layers.residual import NORM_ORDERS
 from keras_attention.layers.residual import NORMS
 from keras_attention.layers.residual import Residual
 
+ATTENTION = ("attention", "cross_attention")
+FEED_FORWARD = ("feed_forward",)
+# What an option shapes: layers that the block makes, unless it is given another.
+SHAPED = {
+    "window": ("attention",),
+    **dict.fromkeys(
+        (
+            "key_dim",
+            "attention_dropout",
+            "use_attention_bias",
+            "attention_scale",
+            "query_key_norm",
+        ),
+        ATTENTION,
+    ),
+    **dict.fromkeys(("activation", "mlp_dropout"), FEED_FORWARD),
+    **dict.fromkeys(
+        ("use_bias", "kernel_initializer", "output_initializer"),
+        (*ATTENTION, *FEED_FORWARD),
+    ),
+}
+
 
 class TransformerBlock(BaseLayer):
     """A layer made of residual branches of attention and feed-forward networks.
 
     Abstract.
     """
+
+    # Whether a class has `cross_attention`, too. It checks its options itself.
+    can_read_encoder = False
 
     def __init__(
         self,
@@ -89,6 +115,31 @@ class TransformerBlock(BaseLayer):
         # With a seed, each dropout has its own, lest they drop the same places.
         self._seeds = itertools.repeat(None) if seed is None else itertools.count(seed)
         self._parts = itertools.count(0, 10)
+        if not self.can_read_encoder:
+            self.check_options()
+
+    def check_options(self):
+        """Refuses options that shape nothing, as all they could shape is given."""
+        made = {"attention": self.attention, "feed_forward": self.feed_forward}
+        if getattr(self, "use_cross_attention", False):
+            made["cross_attention"] = self.cross_attention
+        defaults = inspect.signature(TransformerBlock.__init__).parameters
+        for option, parts in SHAPED.items():
+            given = [part for part in parts if made.get(part) is not None]
+            if not given or any(made.get(part, 0) is None for part in parts):
+                continue
+            default, value = defaults[option].default, getattr(self, option)
+            if option == "use_attention_bias":
+                default = self.use_bias
+            if not _are_equal(value, default):
+                if isinstance(value, keras.initializers.Initializer):
+                    value = type(value).__name__
+                raise ValueError(
+                    f"`{option}` shapes a layer that the block makes, and it was given "
+                    f"its own: {', '.join(f'`{part}`' for part in given)}. Received: "
+                    f"{option}={value!r}. Leave it out, and give the option to the "
+                    "layer that you pass."
+                )
 
     def make_attention(self, kind, name, hidden_dim, window=None):
         """Makes an attention layer of the class `kind` with this block's options."""
@@ -159,3 +210,11 @@ class TransformerBlock(BaseLayer):
 
     def compute_mask(self, inputs, previous_mask):
         return token_mask(previous_mask)
+
+
+def _are_equal(value, default):
+    """Whether an option is what it is by default; initializers by what they draw."""
+    if not isinstance(value, keras.initializers.Initializer):
+        return value == default
+    default = keras.initializers.get(default)
+    return type(value) is type(default) and value.get_config() == default.get_config()

@@ -109,7 +109,8 @@ class TransformerDecoderBlock(TransformerBlock):
 
     Raises:
         ValueError: `encoder_outputs` is missing, or passed to a block without
-            cross-attention; `num_heads` does not divide D.
+            cross-attention; `num_heads` does not divide D; an option would shape only
+            layers that were passed.
 
     Example:
 
@@ -118,6 +119,8 @@ class TransformerDecoderBlock(TransformerBlock):
     >>> tuple(block(tokens, encoded).shape)
     (2, 3, 8)
     """
+
+    can_read_encoder = True
 
     def __init__(
         self,
@@ -187,6 +190,7 @@ class TransformerDecoderBlock(TransformerBlock):
             )
         self.use_cross_attention = use_cross_attention
         self.cross_attention = cross_attention
+        self.check_options()
 
     def build(self, inputs_shape, encoder_outputs_shape=None):
         self._check_encoder_outputs(encoder_outputs_shape)

@@ -67,7 +67,8 @@ class TransformerEncoderBlock(TransformerBlock):
         `(B, T, D)`, and the weights `(B, N, T, T)` if asked.
 
     Raises:
-        ValueError: `num_heads` does not divide D, or an option is unknown.
+        ValueError: `num_heads` does not divide D, an option is unknown, or it would
+            shape only layers that were passed.
 
     Example:
 

@@ -224,35 +224,45 @@ def _self_attention():
     return layers.MultiHeadSelfAttention(**arguments)
 
 
-def _block():
+# What shapes the layers that a block makes.
+_PARTS_OF_BLOCK = {
+    "key_dim": H,
+    "activation": "swiglu",
+    "attention_dropout": 0.2,
+    "mlp_dropout": 0.3,
+    "use_bias": False,
+    "use_attention_bias": True,
+    "attention_scale": 0.4,
+    "window": 4,
+    "query_key_norm": "rms_norm",
+    "kernel_initializer": "he_normal",
+    "output_initializer": "glorot_normal",
+}
+_GIVEN_PARTS = ("attention", "feed_forward")
+
+
+def _block_around_parts():
     return {
         "num_heads": N,
         "mlp_dim": M,
-        "key_dim": H,
-        "activation": "swiglu",
         "dropout": 0.1,
-        "attention_dropout": 0.2,
-        "mlp_dropout": 0.3,
         "drop_path": 0.15,
         "norm": "rms_norm",
         "norm_order": "sandwich",
         "epsilon": 1e-4,
         "layer_scale": 0.7,
-        "use_bias": False,
-        "use_attention_bias": True,
-        "attention_scale": 0.4,
-        "window": 4,
-        "query_key_norm": "rms_norm",
-        "kernel_initializer": "he_normal",
-        "output_initializer": "glorot_normal",
         "seed": 5,
     }
+
+
+def _block():
+    return {**_block_around_parts(), **_PARTS_OF_BLOCK}
 
 
 def _block_of_others():
     """A block whose parts were made outside of it."""
     return {
-        **_block(),
+        **_block_around_parts(),
         "attention": _self_attention(),
         "feed_forward": layers.FeedForward(
             M, activation="relu_squared", dropout=0.1, seed=7
@@ -846,7 +856,7 @@ ROWS = [
     Row(
         "TransformerDecoder",
         lambda: {
-            "block": layers.TransformerDecoderBlock(num_heads=N, mlp_dim=M),
+            "block": layers.TransformerDecoderBlock(**_decoder_block_of_others()),
             "num_layers": 2,
         },
         {"inputs": "B T D", "encoder_outputs": "B S E"},
@@ -856,7 +866,7 @@ ROWS = [
     Row(
         "TransformerDecoder/full",
         lambda: _stack(
-            layers.TransformerDecoderBlock(**_decoder_block_of_others()),
+            layers.TransformerDecoderBlock(**_block()),
             layers.RelativePositionBias(N, bidirectional=False),
         ),
         _DECODER,
@@ -873,13 +883,13 @@ ROWS = [
         **_HEADS,
     ),
     Row(
-        "TransformerDecoderBlock/full",
+        "TransformerDecoderBlock/given parts",
         _decoder_block_of_others,
         _DECODER,
         _DECODER_OUTPUTS,
         **_HEADS,
         options=_NOT_CAUSAL,
-        left_out=("use_cross_attention",),
+        left_out=("use_cross_attention", *_PARTS_OF_BLOCK),
     ),
     Row(
         "TransformerDecoderBlock/without cross-attention",
@@ -887,14 +897,15 @@ ROWS = [
         _SELF,
         ("B T D", "B N T T"),
         **_HEADS,
-        left_out=("cross_attention",),
+        left_out=("cross_attention", *_PARTS_OF_BLOCK),
     ),
     Row(
-        "TransformerDecoderBlock/own parts",
+        "TransformerDecoderBlock/full",
         _block,
         _DECODER,
         _DECODER_OUTPUTS,
         **_HEADS,
+        left_out=("use_cross_attention", "cross_attention", *_GIVEN_PARTS),
     ),
     Row(
         "TransformerEncoder",
@@ -909,7 +920,7 @@ ROWS = [
     Row(
         "TransformerEncoder/full",
         lambda: _stack(
-            layers.TransformerEncoderBlock(**_block_of_others()),
+            layers.TransformerEncoderBlock(**_block()),
             layers.AlibiBias(N),
         ),
         _SELF,
@@ -926,13 +937,13 @@ ROWS = [
         **_HEADS,
     ),
     Row(
-        "TransformerEncoderBlock/full",
+        "TransformerEncoderBlock/given parts",
         _block_of_others,
         _SELF,
         ("B T D", "B N T T"),
         **_HEADS,
         options=_CAUSAL,
-        left_out=(),
+        left_out=tuple(_PARTS_OF_BLOCK),
     ),
     Row(
         "TransformerEncoderBlock/parallel",
@@ -942,11 +953,12 @@ ROWS = [
         **_HEADS,
     ),
     Row(
-        "TransformerEncoderBlock/own parts",
+        "TransformerEncoderBlock/full",
         _block,
         {"inputs": "B T D", "mask": "B T mask"},
         ("B T D", "B N T T"),
         **_HEADS,
+        left_out=_GIVEN_PARTS,
     ),
 ]
 FULL_ROWS = [row for row in ROWS if row.left_out is not None]

@@ -13,6 +13,23 @@ X = np.ones((B, T, D), "float32")
 Y = np.ones((B, S, E), "float32")
 
 
+# Options of a block, each with another value than its default, and what it shapes.
+ATTENTION = ("attention", "cross_attention")
+SHAPED = {
+    "window": (4, ("attention",)),
+    "key_dim": (3, ATTENTION),
+    "attention_dropout": (0.1, ATTENTION),
+    "use_attention_bias": (False, ATTENTION),
+    "attention_scale": (0.5, ATTENTION),
+    "query_key_norm": ("rms_norm", ATTENTION),
+    "activation": ("relu", ("feed_forward",)),
+    "mlp_dropout": (0.1, ("feed_forward",)),
+    "use_bias": (False, (*ATTENTION, "feed_forward")),
+    "kernel_initializer": ("he_normal", (*ATTENTION, "feed_forward")),
+    "output_initializer": ("zeros", (*ATTENTION, "feed_forward")),
+}
+
+
 def ones(*shape, dtype="float32"):
     return np.ones(shape, dtype)
 
@@ -383,3 +400,33 @@ def test_an_image_of_another_size_is_refused_too():
 def test_unknown_call_arguments_are_refused(call):
     with pytest.raises(TypeError, match="attention_mask"):
         call(attention_mask=ones(B, T, dtype="bool"))
+
+
+@pytest.mark.once
+@pytest.mark.parametrize("option", SHAPED)
+def test_an_option_of_what_is_given_ready_is_refused(option):
+    """It would be ignored. As long as one layer is made of it, it counts."""
+    value, parts = SHAPED[option]
+    given = {
+        "attention": layers.MultiHeadSelfAttention(2, 4),
+        "cross_attention": layers.MultiHeadAttention(2, 4),
+        "feed_forward": layers.FeedForward(9),
+    }
+    told = [f"`{option}` shapes", f"Received: {option}=", "Leave it out"]
+    needed = {part: given[part] for part in parts}
+    assert_told(lambda: decoder(**needed, **{option: value}), told)
+    alone = {part: x for part, x in needed.items() if part != "cross_attention"}
+    assert_told(lambda: block(**alone, **{option: value}), told)
+    options = {**alone, "use_cross_attention": False, option: value}
+    assert_told(lambda: decoder(**options), told)
+    for part in parts:
+        others = {name: x for name, x in given.items() if name != part}
+        assert getattr(decoder(**others, **{option: value}), part) is None
+
+
+@pytest.mark.once
+def test_a_stack_does_not_ignore_its_windows_either():
+    own = block(attention=layers.MultiHeadSelfAttention(2, 4))
+    told = ["`window` shapes", "`attention`", "window=4"]
+    assert_told(lambda: layers.TransformerEncoder(own, 2, window=[None, 4]), told)
+    assert layers.TransformerEncoder(own, 2, window=[None, None]).blocks

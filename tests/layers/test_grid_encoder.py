@@ -65,6 +65,13 @@ def test_an_encoder_of_ones_own_is_taken_as_it_is():
             {"encoder": "MobileNetV2", "output_layer": "block_3_projekt"},
             "has no layer 'block_3_projekt'. Did you mean 'block_3_project'",
         ),
+        ({"weights": "imagenet"}, "`weights` .* of keras.applications.*=None.*default"),
+        ({"output_layer": "relu"}, "`output_layer` .* for another encoder.*=None"),
+        ({"encoder": "VGG19", "filters": (4,)}, "`filters` .* the small .*'VGG19'"),
+        (
+            {"encoder": keras.Sequential(name="own"), "weights": "x.weights.h5"},
+            "`weights` .* of keras.applications.*'own'",
+        ),
     ],
 )
 def test_what_is_no_encoder_is_refused(options, message):
