@@ -19,6 +19,8 @@ from keras_attention.applications.bert import BERT as BERT
 from keras_attention.applications.camembert import CamemBERT as CamemBERT
 from keras_attention.applications.deberta import DeBERTa as DeBERTa
 from keras_attention.applications.deberta import DeBERTaV2 as DeBERTaV2
+from keras_attention.applications.deit import DeiT as DeiT
+from keras_attention.applications.deit import DeiT3 as DeiT3
 from keras_attention.applications.distilbert import DistilBERT as DistilBERT
 from keras_attention.applications.gpt import GPT as GPT
 from keras_attention.applications.gpt2 import GPT2 as GPT2

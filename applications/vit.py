@@ -15,7 +15,6 @@ from keras_attention.checkpoints.families.vit import VIT_FAMILY
 from keras_attention.checks import check_choice
 from keras_attention.checks import check_rate
 from keras_attention.images.grids import grid_of
-from keras_attention.images.image_processor import ImageProcessor
 from keras_attention.layers.attention_pooling import AttentionPooling
 from keras_attention.layers.class_token import ClassToken
 from keras_attention.layers.feed_forward import FeedForward
@@ -244,9 +243,7 @@ class ViT(ImageInputs, Application):
         super().__init__(images, outputs, name=name)
 
         self.encoder = encoder
-        self.image_size = tuple(sides)
-        processor = image_processor or ImageProcessor(image_size)
-        self.image_processor = processor.fitted_to(self.image_size)
+        self.set_image_processor(image_processor, sides)
 
     @classmethod
     def head_layers(cls):

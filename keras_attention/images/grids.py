@@ -6,7 +6,7 @@ import numpy as np
 SHARPNESS = -0.75
 
 
-def stretch_positions(table, saved, arguments, weights=None):
+def stretch_positions(table, saved, arguments, weights=None, num_in_front=None):
     """Fits the positions of patches to images of another size, by cubic splines.
 
     Dosovitskiy et al. 2021, Section 3.2: positions are stretched over the new grid.
@@ -18,6 +18,8 @@ def stretch_positions(table, saved, arguments, weights=None):
         arguments: Arguments of ours. More tokens in front get zeros.
         weights: Function from two numbers of points to how much each of the old ones
             counts for each of the new ones. Defaults to `cubic_weights`.
+        num_in_front: How many tokens in front have positions, where no argument says
+            so.
 
     Returns:
         The same for ours.
@@ -27,7 +29,9 @@ def stretch_positions(table, saved, arguments, weights=None):
     """
     weights = cubic_weights if weights is None else weights
     old, new = grid_of(saved), grid_of(arguments)
-    first, wanted = table.shape[0] - old[0] * old[1], prefix_positions(arguments)
+    first, wanted = table.shape[0] - old[0] * old[1], num_in_front
+    if wanted is None:
+        wanted = prefix_positions(arguments)
     if first > wanted:
         raise ValueError(
             f"The checkpoint has positions for {first} tokens in front of the patches, "

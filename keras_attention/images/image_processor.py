@@ -19,6 +19,8 @@ from keras_attention.images.images import load_image
 PROCESSOR = "preprocessor_config.json"
 # What a file of that name calls them, the numbers of Pillow.
 INTERPOLATIONS = {0: "nearest", 2: "bilinear", 3: "bicubic"}
+# Of the pictures of ImageNet, from 0 to 1: what most models after ViT were trained on.
+IMAGENET = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
 # Sharpness of Pillow's cubic kernel: Keys 1981, Equation 8. PyTorch has -0.75.
 SHARPNESS = -0.5
 

@@ -4,14 +4,12 @@ import math
 import pathlib
 
 from keras_attention.files import read_json
+from keras_attention.images.image_processor import IMAGENET
 from keras_attention.images.image_processor import ImageProcessor
 from keras_attention.images.image_processor import INTERPOLATIONS
 from keras_attention.images.image_processor import of_channels
 from keras_attention.images.image_processor import PROCESSOR
 
-# Mean and standard deviation of ImageNet's pictures, the default of timm.
-IMAGENET_MEAN = [0.485, 0.456, 0.406]
-IMAGENET_STD = [0.229, 0.224, 0.225]
 # What a file does not say, by the class that wrote it.
 DEFAULTS = {
     "ViT": {
@@ -159,8 +157,8 @@ def read_timm_processor(config, place):
     return ImageProcessor(
         **arguments,
         interpolation=interpolation,
-        mean=config.get("mean") or IMAGENET_MEAN,
-        std=config.get("std") or IMAGENET_STD,
+        mean=config.get("mean") or IMAGENET["mean"],
+        std=config.get("std") or IMAGENET["std"],
     )
 
 

@@ -8,6 +8,7 @@ import os
 import keras
 import numpy as np
 
+from keras_attention.images.image_processor import ImageProcessor
 from keras_attention.images.images import is_pillow
 from keras_attention.tasks.image_heads import IMAGE_CLASSIFICATION
 from keras_attention.tasks.raw_inputs import RawInputs
@@ -18,7 +19,7 @@ class ImageInputs(RawInputs):
     """Lets `fit`, `evaluate` and `predict` take pictures.
 
     Abstract: put it before `Application` among the bases of a class, and after
-    `super().__init__(inputs, outputs)` set `image_processor`, an `ImageProcessor`.
+    `super().__init__(inputs, outputs)` call `set_image_processor`.
 
     Pictures are a list of paths, Pillow images, or arrays `(height, width, channels)`
     or `(height, width)`, each of its own size; or an array of integers or booleans `(n,
@@ -37,6 +38,18 @@ class ImageInputs(RawInputs):
             Dict from the name of an argument to a list of names of layers.
         """
         return {"num_classes": list(cls.task.layers)}
+
+    def set_image_processor(self, image_processor, sides, **normalization):
+        """Says what makes inputs of pictures, after `super().__init__(...)`.
+
+        Args:
+            image_processor: An `ImageProcessor`, or `None` for one that stretches.
+            sides: Height and width of the inputs.
+            **normalization: `mean` and `std` of that one.
+        """
+        processor = image_processor or ImageProcessor(sides, **normalization)
+        self.image_size = tuple(sides)
+        self.image_processor = processor.fitted_to(self.image_size)
 
     def read_raw(self, x):
         """The pictures in what `fit` received.

@@ -1,12 +1,9 @@
 """ViT against timm: tiny random models of odd configurations, and its names."""
 
-import importlib.util
-import sys
-from unittest import mock
-
 import keras
 import numpy as np
 import pytest
+from timm_reference import timm
 
 from helpers import to_numpy
 from keras_attention import applications
@@ -17,25 +14,8 @@ from published import assert_close
 from published import state_of
 
 torch = pytest.importorskip("torch")
-# timm imports torchvision, for pictures. Models do without: where it is missing,
-# something stands in for it while timm is imported.
-TORCHVISION = [
-    "torchvision",
-    "torchvision.datasets",
-    "torchvision.models",
-    "torchvision.models.feature_extraction",
-    "torchvision.ops",
-    "torchvision.ops.misc",
-    "torchvision.transforms",
-    "torchvision.transforms.functional",
-]
-missing = [] if importlib.util.find_spec("torchvision") else TORCHVISION
-sys.modules.update({name: mock.MagicMock(name=name) for name in missing})
-try:
-    timm = pytest.importorskip("timm", reason="timm is not installed.")
-finally:
-    for name in missing:
-        del sys.modules[name]
+if timm is None:
+    pytest.skip("timm is not installed.", allow_module_level=True)
 
 RNG = np.random.default_rng(5)
 SMALL = {

@@ -7,15 +7,14 @@ import numpy as np
 
 from keras_attention.checkpoints.families.common import linear
 from keras_attention.checkpoints.families.common import norm
+from keras_attention.checkpoints.families.timm import ACTIVATIONS
+from keras_attention.checkpoints.families.timm import timm_family
 from keras_attention.checkpoints.families.vit import front
 from keras_attention.checkpoints.families.vit import options
 from keras_attention.checkpoints.families.vit import OURS
-from keras_attention.checkpoints.family import Family
 from keras_attention.checkpoints.fields import Field
 from keras_attention.images.grids import stretch_positions
-from keras_attention.images.image_processor import ImageProcessor
 from keras_attention.images.image_processor import resampling_weights
-from keras_attention.images.image_processor_files import write_timm_processor
 
 BLOCK = "blocks.{i}."
 # `vit_base_patch16_224.augreg_in21k`: the size, the size of a patch, what is special,
@@ -24,6 +23,8 @@ NAME = re.compile(
     r"vit_(?P<size>[a-z]+|so400m)_patch(?P<patch>\d+)(_reg(?P<registers>\d+))?"
     r"(_(?P<kind>gap|siglip|siglip_gap|dinov2))?(_(?P<image>\d+))?(\.[\w.]+)?"
 )
+# Touvron et al. 2021, arXiv:2012.12877, Table 1: a ViT that was trained otherwise.
+DEIT = re.compile(r"deit_(tiny|small|base)_patch16_\d+")
 # Width, blocks, heads, and how much wider the feed-forward networks are: Dosovitskiy et
 # al. 2021, Table 1; Touvron et al. 2021, Table 1; Zhai et al. 2022, Table 2; some are
 # timm's own.
@@ -78,12 +79,7 @@ FIELDS = (
     Field("embed_dim", "hidden_dim", 768),
     Field("depth", "num_layers", 12),
     Field("num_heads", "num_heads", 12),
-    Field(
-        "act_layer",
-        "activation",
-        "gelu",
-        {name: name for name in ("gelu", "gelu_tanh", "relu", "silu", "tanh")},
-    ),
+    Field("act_layer", "activation", "gelu", ACTIVATIONS),
     Field("attn_drop_rate", "attention_dropout", 0.0),
     Field("drop_path_rate", "drop_path", 0.0),
     Field("qkv_bias", "use_attention_bias", True),
@@ -119,7 +115,7 @@ FIXED = {
 }
 OURS_FIXED = {"epsilon": 1e-6, "dropout": 0.0, "use_pooler": False}
 # How the first values of weights are drawn, and what images of other sizes are taken.
-IGNORED = ("dynamic_img_size", "fix_init", "num_classes", "weight_init")
+IGNORED = ("dynamic_img_size", "fix_init", "mlp_ratio", "weight_init")
 
 
 def rules(arguments):
@@ -127,57 +123,43 @@ def rules(arguments):
     is_before = arguments["norm_before_pooling"]
     if is_before is None:
         is_before = arguments["pooling"] != "average"
-    # Where positions become fewer, timm averages, with the kernel of Pillow.
-    weights = functools.partial(resampling_weights, interpolation="bicubic")
-    stretch = functools.partial(stretch_positions, weights=weights)
     return (
         *front("cls_token", "pos_embed", "patch_embed.proj", stretch),
-        *linear(BLOCK + "attn.qkv", OURS + "self_attention/query_key_value_"),
-        *linear(BLOCK + "attn.proj", OURS + "self_attention/output_"),
-        *norm(BLOCK + "norm1", OURS + "self_attention_residual/norm"),
-        *norm(BLOCK + "norm2", OURS + "feed_forward_residual/norm"),
-        *linear(BLOCK + "mlp.fc1", OURS + "feed_forward/hidden_"),
-        *linear(BLOCK + "mlp.fc2", OURS + "feed_forward/output_"),
+        *encoder_rules(),
         *options(arguments["hidden_dim"]),
         *norm("norm" if is_before else "fc_norm", "norm"),
         *linear("head", "classifier/"),
     )
 
 
-def is_timm(config):
-    """Whether a `config.json` is of one of timm's ViTs."""
-    return str(config.get("architecture")).startswith("vit_")
+def stretch(table, saved, arguments, **options):
+    """Stretches positions; where they become fewer, it averages, as Pillow does."""
+    weights = functools.partial(resampling_weights, interpolation="bicubic")
+    return stretch_positions(table, saved, arguments, weights, **options)
 
 
-def read(config):
-    """The arguments that a `config.json` of timm stands for."""
-    changes = dict(config.get("model_args") or {})
-    size = (config.get("pretrained_cfg") or {}).get("input_size")
-    if size is not None:
-        changes.setdefault("img_size", size[1] if size[1] == size[2] else size[1:])
-    if config.get("global_pool") is not None:
-        changes.setdefault("global_pool", config["global_pool"])
-    said = {**read_name(config["architecture"]), **changes}
+def encoder_rules():
+    """The rules of timm for the blocks."""
+    return (
+        *linear(BLOCK + "attn.qkv", OURS + "self_attention/query_key_value_"),
+        *linear(BLOCK + "attn.proj", OURS + "self_attention/output_"),
+        *norm(BLOCK + "norm1", OURS + "self_attention_residual/norm"),
+        *norm(BLOCK + "norm2", OURS + "feed_forward_residual/norm"),
+        *linear(BLOCK + "mlp.fc1", OURS + "feed_forward/hidden_"),
+        *linear(BLOCK + "mlp.fc2", OURS + "feed_forward/output_"),
+    )
 
-    place = f"timm's {config['architecture']!r}"
-    known = {field.name for field in FIELDS} | {"mlp_ratio", *IGNORED}
-    unknown = [
-        f"{key}={value!r}"
-        for key, value in sorted(said.items())
-        if key not in known and (key not in FIXED or value != FIXED[key])
-    ]
-    if unknown:
-        raise ValueError(
-            f"{place} has model_args that are not known here: {', '.join(unknown)}."
-        )
-    arguments = {field.argument: field.read(said, place) for field in FIELDS}
+
+def is_vit(name):
+    """Whether a name of timm is that of a ViT. DeiT without its token is one, too."""
+    return name.startswith("vit_") or bool(DEIT.match(name))
+
+
+def mlp_dim_of(said, arguments):
+    """Our arguments that timm says in another way."""
     return {
-        **arguments,
-        **OURS_FIXED,
         "layer_scale": arguments["layer_scale"] or None,  # 0 is none there
         "mlp_dim": int(arguments["hidden_dim"] * said["mlp_ratio"]),
-        "num_classes": config.get("num_classes", said.get("num_classes", 1000)) or None,
-        "class_names": config.get("label_names"),
     }
 
 
@@ -198,7 +180,7 @@ def read_name(name):
     >>> read_name("vit_base_patch32_224")["patch_size"]
     32
     """
-    match = NAME.fullmatch(name)
+    match = NAME.fullmatch(name.replace("deit_", "vit_", 1) if is_vit(name) else name)
     found = match.groupdict() if match else {"size": None, "kind": None}
     kind = found["kind"]
     if found.get("registers"):
@@ -226,56 +208,40 @@ def read_name(name):
     }
 
 
-def write(arguments):
-    """A `config.json` of timm: the name of its ViT-B/16, and what differs from it."""
-    for name, value in {**OURS_FIXED, "layer_scale": arguments["layer_scale"]}.items():
-        if arguments[name] != value or (name == "layer_scale" and value == 0):
-            raise ValueError(f"timm's ViT has no {name}={arguments[name]!r}.")
-    size, num_classes = arguments["image_size"], arguments["num_classes"] or 0
-    sides = (size, size) if isinstance(size, int) else tuple(size)
-    processor = arguments["image_processor"] or ImageProcessor(sides)
-    said = {field.name: field.write(arguments[field.argument]) for field in FIELDS}
-    said["mlp_ratio"] = arguments["mlp_dim"] / arguments["hidden_dim"]
-    if int(arguments["hidden_dim"] * said["mlp_ratio"]) < arguments["mlp_dim"]:
-        said["mlp_ratio"] = float(np.nextafter(said["mlp_ratio"], np.inf))
-    config = {
-        "architecture": "vit_base_patch16_224",
-        "num_classes": num_classes,
-        "num_features": arguments["hidden_dim"],
-        "global_pool": said["global_pool"],
-        "model_args": said,
-        "pretrained_cfg": {
-            "input_size": [arguments["num_channels"], *sides],
-            "fixed_input_size": True,
-            "first_conv": "patch_embed.proj",
-            "classifier": "head",
-            "num_classes": num_classes,
-            **write_timm_processor(processor.fitted_to(sides)),
-        },
-    }
-    if arguments["class_names"] is not None:
-        config["label_names"] = list(arguments["class_names"])
-    return config
+def mlp_ratio_of(arguments):
+    """How much wider than a token a feed-forward network is, so that timm makes it so.
+
+    Args:
+        arguments: Dict with `mlp_dim` and `hidden_dim`.
+
+    Returns:
+        Dict with timm's `mlp_ratio`.
+
+    Example:
+
+    >>> mlp_ratio_of({"mlp_dim": 16, "hidden_dim": 4})
+    {'mlp_ratio': 4.0}
+    """
+    if arguments.get("layer_scale") == 0:
+        raise ValueError("timm has no such model: layer_scale=0.")
+    ratio = arguments["mlp_dim"] / arguments["hidden_dim"]
+    if int(arguments["hidden_dim"] * ratio) < arguments["mlp_dim"]:
+        ratio = float(np.nextafter(ratio, np.inf))
+    return {"mlp_ratio": ratio}
 
 
-TIMM_VIT_FAMILY = Family(
-    model_type="timm",
-    architectures={"timm": {}},
-    fields=(),
+TIMM_VIT_FAMILY = timm_family(
+    is_ours=is_vit,
+    read_name=read_name,
+    written_as="vit_base_patch16_224",
+    fields=FIELDS,
     rules=rules,
-    ignored=(
-        "architecture",
-        "global_pool",
-        "label_descriptions",
-        "label_names",
-        "license",
-        "model_args",
-        "num_classes",
-        "num_features",
-        "pretrained_cfg",
-        "tags",
-    ),
-    read=read,
-    write=write,
-    is_ours=is_timm,
+    first_conv="patch_embed.proj",
+    classifier="head",
+    fixed=FIXED,
+    ours_fixed=OURS_FIXED,
+    ignored=IGNORED,
+    normalization={},
+    read=mlp_dim_of,
+    write=mlp_ratio_of,
 )

@@ -61,7 +61,28 @@ def options(hidden_dim, **kwargs):
     )
 
 
-BLOCK = "vit.encoder.layer.{i}."
+def encoder_rules(prefix):
+    """The rules of transformers for what reads the tokens.
+
+    Args:
+        prefix: What stands before all names, with its dot.
+
+    Returns:
+        Tuple of rules.
+    """
+    block = prefix + "encoder.layer.{i}."
+    return (
+        *query_key_value(block + "attention.attention.", OURS + "self_attention"),
+        *linear(block + "attention.output.dense", OURS + "self_attention/output_"),
+        *norm(block + "layernorm_before", OURS + "self_attention_residual/norm"),
+        *norm(block + "layernorm_after", OURS + "feed_forward_residual/norm"),
+        *linear(block + "intermediate.dense", OURS + "feed_forward/hidden_"),
+        *linear(block + "output.dense", OURS + "feed_forward/output_"),
+        *norm(prefix + "layernorm", "norm"),
+        *linear(prefix + "pooler.dense", "pooler/", optional=True),
+    )
+
+
 RULES = (
     *front(
         "vit.embeddings.cls_token",
@@ -69,14 +90,7 @@ RULES = (
         "vit.embeddings.patch_embeddings.projection",
         stretch_positions,
     ),
-    *query_key_value(BLOCK + "attention.attention.", OURS + "self_attention"),
-    *linear(BLOCK + "attention.output.dense", OURS + "self_attention/output_"),
-    *norm(BLOCK + "layernorm_before", OURS + "self_attention_residual/norm"),
-    *norm(BLOCK + "layernorm_after", OURS + "feed_forward_residual/norm"),
-    *linear(BLOCK + "intermediate.dense", OURS + "feed_forward/hidden_"),
-    *linear(BLOCK + "output.dense", OURS + "feed_forward/output_"),
-    *norm("vit.layernorm", "norm"),
-    *linear("vit.pooler.dense", "pooler/", optional=True),
+    *encoder_rules("vit."),
     *linear("classifier", "classifier/"),
 )
 
@@ -111,26 +125,27 @@ PLAIN = {
     "pooling": "token",
 }
 
+FIELDS = (
+    Field("image_size", "image_size", 224),
+    Field("patch_size", "patch_size", 16),
+    Field("num_channels", "num_channels", 3),
+    Field("hidden_size", "hidden_dim", 768),
+    Field("num_hidden_layers", "num_layers", 12),
+    Field("num_attention_heads", "num_heads", 12),
+    Field("intermediate_size", "mlp_dim", 3072),
+    Field("hidden_act", "activation", "gelu", ACTIVATIONS),
+    Field("layer_norm_eps", "epsilon", 1e-12),
+    Field("hidden_dropout_prob", "dropout", 0.0),
+    Field("attention_probs_dropout_prob", "attention_dropout", 0.0),
+    Field("qkv_bias", "use_attention_bias", True),
+)
 VIT_FAMILY = Family(
     model_type="vit",
     architectures={
         "ViTModel": {"num_classes": None, "class_names": None, **PLAIN},
         "ViTForImageClassification": PLAIN,
     },
-    fields=(
-        Field("image_size", "image_size", 224),
-        Field("patch_size", "patch_size", 16),
-        Field("num_channels", "num_channels", 3),
-        Field("hidden_size", "hidden_dim", 768),
-        Field("num_hidden_layers", "num_layers", 12),
-        Field("num_attention_heads", "num_heads", 12),
-        Field("intermediate_size", "mlp_dim", 3072),
-        Field("hidden_act", "activation", "gelu", ACTIVATIONS),
-        Field("layer_norm_eps", "epsilon", 1e-12),
-        Field("hidden_dropout_prob", "dropout", 0.0),
-        Field("attention_probs_dropout_prob", "attention_dropout", 0.0),
-        Field("qkv_bias", "use_attention_bias", True),
-    ),
+    fields=FIELDS,
     rules=rules,
     fixed={"pooler_act": "tanh"},
     # Of masked images, and of a pooler as wide as the tokens.
@@ -142,8 +157,8 @@ VIT_FAMILY = Family(
         "pooler.dense.weight": UNUSED,
         "pooler.dense.bias": UNUSED,
     },
-    # Only training asks for them.
-    beside=("drop_path", "norm_before_pooling"),
+    # Only training asks for them; with classes there is no pooler.
+    beside=("drop_path", "norm_before_pooling", "use_pooler"),
     read=read,
     write=write,
     module_names={

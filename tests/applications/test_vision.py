@@ -1,0 +1,223 @@
+"""Published vision models against transformers and timm: tiny random, odd ones."""
+
+import json
+
+import keras
+import numpy as np
+import pytest
+from timm_reference import randomize
+from timm_reference import run_timm
+from timm_reference import save_timm
+from timm_reference import timm
+from vision_table import CASES
+from vision_table import ROWS
+from vision_table import TIMM_CASES
+
+from helpers import to_numpy
+from keras_attention import applications
+from keras_attention.checkpoints import named_weights
+from keras_attention.checkpoints import open_tensors
+from keras_attention.checkpoints.arguments import argument_defaults
+from published import assert_close
+from published import run_reference
+from published import state_of
+
+
+def named(rows):
+    """Rows of the table by the name of their model."""
+    return pytest.mark.parametrize("row", rows, ids=[r.model.__name__ for r in rows])
+
+
+def cases(rows):
+    """Pairs of a row and of a case of it."""
+    names = [f"{row.model.__name__}-{case}" for row, case in rows]
+    return pytest.mark.parametrize("row, case", rows, ids=names)
+
+
+has_timm = pytest.mark.skipif(timm is None, reason="timm is not installed.")
+PUBLISHED = [row for row in ROWS if row.published]
+IN_TRANSFORMERS = [(row, "none") for row in PUBLISHED]
+
+
+def saved(row, case, folder):
+    """A model of transformers with random weights and statistics, saved."""
+    torch = pytest.importorskip("torch")
+    transformers = pytest.importorskip("transformers")
+    end, changes, *_ = row.heads[case]
+    cls = getattr(transformers, row.published + end)
+    torch.manual_seed(7)
+    config = {**row.config, **changes}
+    model = cls(cls.config_class(**config, attn_implementation="eager")).eval()
+    randomize(model)
+    model.save_pretrained(folder)
+    return model
+
+
+def run_published(reference, images, **options):
+    images = np.ascontiguousarray(images.transpose(0, 3, 1, 2))
+    return run_reference(reference, pixel_values=images, **options)
+
+
+def loaded(row, folder, **changes):
+    model = applications.from_preset(folder, **row.given, **changes)
+    assert type(model) is row.model
+    return model
+
+
+@cases(CASES)
+def test_the_outputs_are_those_of_transformers(tmp_path, row, case):
+    reference = saved(row, case, tmp_path)
+    _, _, changes, outputs = row.heads[case]
+    model = loaded(row, tmp_path, **changes)
+    images = row.pictures()
+    expected = run_published(reference, images)
+    found = to_numpy(model(images))
+    for name, published in outputs.items():
+        one = found if name is None else found[name]
+        assert_close(one.reshape(expected[published].shape), expected[published])
+
+
+@cases(IN_TRANSFORMERS)
+def test_each_block_computes_what_that_of_transformers_does(tmp_path, row, case):
+    reference = saved(row, case, tmp_path)
+    reference.config.output_hidden_states = True
+    images = row.pictures()
+    reference.config.output_attentions = True
+    expected = run_published(reference, images)
+    model = loaded(row, tmp_path)
+    states = list(row.states(model, images))
+    assert len(states) >= 2
+    weights = [weight for _, weight in states if weight is not None]
+    for (state, _), theirs in zip(states, expected["hidden_states"], strict=False):
+        assert_close(state, theirs)
+    for ours, theirs in zip(weights, expected.get("attentions", []), strict=True):
+        assert_close(ours, theirs)
+
+
+@pytest.mark.once
+@cases(CASES)
+def test_what_is_saved_here_opens_there(tmp_path, row, case):
+    reference = saved(row, case, tmp_path / "theirs")
+    _, _, changes, _ = row.heads[case]
+    model = loaded(row, tmp_path / "theirs", **changes)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("warnings.warn", lambda *_, **__: None)
+        model.save_to_preset(tmp_path / "ours")
+    again, report = type(reference).from_pretrained(
+        tmp_path / "ours", output_loading_info=True
+    )
+    assert not any(report[key] for key in ("missing_keys", "unexpected_keys"))
+    theirs, ours = state_of(reference), state_of(again)
+    assert set(ours) == set(theirs)
+    for key, tensor in theirs.items():
+        np.testing.assert_array_equal(ours[key], tensor, err_msg=key)
+    for field in row.config:
+        assert getattr(again.config, field) == getattr(reference.config, field), field
+    here = applications.from_preset(tmp_path / "ours")
+    new = {"name": "", "image_processor": None}  # which "theirs" does not have
+    assert {**here.get_config(), **new} == {**model.get_config(), **new}
+
+
+@has_timm
+@pytest.mark.once
+@cases(TIMM_CASES)
+def test_the_logits_are_those_of_timm(tmp_path, row, case):
+    reference = save_timm(row.timm[case][0], tmp_path / "theirs", **row.timm[case][1])
+    model = loaded(row, tmp_path / "theirs")
+    images = row.pictures(3)
+    expected = run_timm(reference, images)
+    assert_close(to_numpy(model(images)), expected)
+    if not row.is_written_for_timm:
+        return
+    model.save_to_preset(tmp_path / "ours")
+    name = f"local-dir:{tmp_path / 'ours'}"
+    again = timm.create_model(name, pretrained=True).eval()
+    theirs, ours = state_of(reference), state_of(again)
+    assert set(ours) == set(theirs)
+    np.testing.assert_array_equal(run_timm(again, images), expected)
+    here = applications.from_preset(tmp_path / "ours")
+    new = {"name": "", "image_processor": None}
+    assert {**here.get_config(), **new} == {**model.get_config(), **new}
+
+
+PRESETS = [(row, preset) for row in ROWS for preset in row.model.presets_table]
+
+
+@pytest.mark.once
+@pytest.mark.parametrize("row, preset", PRESETS, ids=[preset for _, preset in PRESETS])
+def test_the_presets_have_the_published_sizes(row, preset):
+    entry = dict(row.model.presets_table[preset])
+    parameters = entry.pop("parameters")
+    assert f"{parameters:,} parameters" in row.model.presets()[preset]
+    del entry["description"]
+    arguments = {**argument_defaults(row.model), **entry}
+    assert row.num_weights(arguments) == parameters
+
+
+@pytest.mark.once
+@named(ROWS)
+def test_every_argument_survives_a_keras_file(tmp_path, row):
+    names = row.model.__init__.__signature__.parameters.keys()
+    assert row.arguments.keys() == names - {"self", "dtype"}
+    defaults = argument_defaults(row.model)
+    same = [name for name, value in row.arguments.items() if value == defaults[name]]
+    assert same == []
+    model = row.model(**row.arguments)
+    model.save(tmp_path / "model.keras")
+    again = keras.models.load_model(tmp_path / "model.keras")
+    assert again.get_config() == model.get_config()
+    for one, other in zip(model.get_weights(), again.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.once
+@named(PUBLISHED)
+def test_every_argument_survives_the_published_files(tmp_path, row):
+    model = row.model(**row.arguments)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("warnings.warn", lambda *_, **__: None)
+        model.save_to_preset(tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    assert config["model_type"]
+    again = row.model.from_preset(tmp_path, name="mine", seed=2)
+    new = {"image_processor": None}  # has another name
+    assert {**again.get_config(), **new} == {**model.get_config(), **new}
+
+
+@pytest.mark.once
+@named(PUBLISHED)
+def test_a_pickle_is_read_and_other_classes_are_new(tmp_path, row):
+    torch = pytest.importorskip("torch")
+    case = next(iter(row.heads))
+    saved(row, case, tmp_path)
+    before = named_weights(loaded(row, tmp_path))
+    with open_tensors(tmp_path) as (path, tensors):
+        state = {n: torch.from_numpy(x.read().copy()) for n, x in tensors.items()}
+    path.unlink()
+    torch.save(state, tmp_path / "pytorch_model.bin")
+    model = loaded(row, tmp_path, num_classes=9)
+    after = named_weights(model)
+    for name, weight in before.items():
+        if "classifier" in name:
+            assert after[name].shape[-1] == 9
+        else:
+            np.testing.assert_array_equal(after[name], weight, err_msg=name)
+
+
+@pytest.mark.compiles_much
+@named(ROWS)
+def test_one_step_of_training_moves_every_weight(row):
+    arguments = {"dropout": 0.1, "attention_dropout": 0.1, "drop_path": 0.1, "seed": 1}
+    names = row.arguments.keys()
+    arguments = {k: v for k, v in arguments.items() if k in names}
+    activation = {"activation": "gelu"} if "activation" in names else {}
+    model = row.model(**{**row.arguments, **arguments, **activation})
+    model.compile("adam", "mse")
+    before = model.get_weights()
+    shape = model.input_shape[1:]
+    images = np.random.default_rng(0).normal(size=(4, *shape)).astype("float32")
+    model.fit(images, np.ones((4, 3)), epochs=1, verbose=0)
+    names = [weight.path for weight in model.weights]
+    after = model.get_weights()
+    still = [n for n, a, b in zip(names, before, after, strict=True) if (a == b).all()]
+    assert still == []
