@@ -5,6 +5,10 @@ Letters: B sequences, T tokens.
 
 import numpy as np
 
+from keras_attention.checks import check_positive
+
+# The probability that a span is one longer (Joshi et al. 2020, Section 3.1).
+LONGER = 0.8
 # Of the tokens that are to be predicted (Devlin et al. 2019, Section 3.1, Task 1).
 MASKED, REPLACED = 0.8, 0.1
 
@@ -16,6 +20,7 @@ def mask_tokens(
     special_ids=(),
     rate=0.15,
     words=None,
+    max_span=None,
     padding_id=0,
     seed=0,
 ):
@@ -35,6 +40,10 @@ def mask_tokens(
             one of each sequence.
         words: Integers `(B, T)`, which word a token is of, to choose whole words until
             the share is reached: neighbours of one word have the same number.
+        max_span: Choose spans of 1 to so many tokens, or words, in a row, until the
+            share is reached. Each is one longer with a probability of 0.8 (Joshi et
+            al. 2020, arXiv:1907.10529, Section 3.1, where `max_span` is 10, so that
+            3.8 are chosen on average), and is hidden, replaced or left as a whole.
         padding_id: Token id of the padding.
         seed: Seed of the draw, an integer or several. The same seed hides the same.
 
@@ -44,8 +53,9 @@ def mask_tokens(
         float32, 1 for the chosen and 0 for the others.
 
     Raises:
-        ValueError: `rate` is out of its range, the token ids are no integers `(B, T)`,
-            `words` is of another shape, or there is no ordinary token.
+        ValueError: `rate` or `max_span` is out of its range, the token ids are no
+            integers `(B, T)`, `words` is of another shape, or there is no ordinary
+            token.
 
     Example:
 
@@ -85,11 +95,19 @@ def mask_tokens(
     if words is not None:
         first = first_of_words(words, token_ids.shape)
         keys = np.take_along_axis(keys, first, axis=1)
-    order = np.argsort(keys, axis=1, kind="stable")
-    rank = np.argsort(order, axis=1)
-    chosen = np.take_along_axis(rank < count, first, axis=1) & free
-
-    draw = generator.random(token_ids.shape)
+    if max_span is None:
+        order = np.argsort(keys, axis=1, kind="stable")
+        rank = np.argsort(order, axis=1)
+        chosen = np.take_along_axis(rank < count, first, axis=1) & free
+        draw = generator.random(token_ids.shape)
+    else:
+        check_positive(max_span=max_span)
+        first = np.broadcast_to(first, token_ids.shape)
+        starts = choose_spans(first, free, count[:, 0], max_span, generator)
+        chosen = starts >= 0
+        draw = np.take_along_axis(
+            generator.random(token_ids.shape), np.maximum(starts, 0), axis=1
+        )
     others = generator.choice(ordinary, token_ids.shape)
     inputs = np.where(chosen & (draw < MASKED), mask_id, token_ids)
     is_replaced = chosen & (MASKED <= draw) & (draw < MASKED + REPLACED)
@@ -109,3 +127,44 @@ def first_of_words(words, shape):
     begins = np.ones(shape, bool)
     begins[:, 1:] = words[:, 1:] != words[:, :-1]
     return np.maximum.accumulate(np.where(begins, np.arange(shape[1]), 0), axis=1)
+
+
+def choose_spans(first, free, counts, max_span, generator):
+    """Chooses spans of words until there are enough tokens.
+
+    Args:
+        first: Integers `(B, T)`, where the word of each token begins.
+        free: Booleans `(B, T)`, whether a token may be chosen.
+        counts: Integers `(B,)`, how many tokens are enough.
+        max_span: Most words of a span.
+        generator: NumPy generator.
+
+    Returns:
+        Integers `(B, T)`: where the span of a token begins, or -1 if it is in none.
+
+    Example:
+
+    >>> first = np.array([[0, 1, 1, 3, 4, 5]])
+    >>> free = np.array([[False, True, True, True, True, False]])
+    >>> generator = np.random.default_rng(1)
+    >>> choose_spans(first, free, [3], max_span=2, generator=generator).tolist()
+    [[-1, 1, 1, 3, 4, -1]]
+    """
+    lengths = np.arange(1, max_span + 1)
+    probabilities = LONGER ** (lengths - 1)
+    probabilities /= probabilities.sum()
+    starts = np.full(first.shape, -1)
+    for row, begin, is_free, count in zip(starts, first, free, counts, strict=True):
+        words = np.unique(begin[is_free])  # where each begins
+        left = list(generator.permutation(len(words)))
+        while left and (row >= 0).sum() < count:
+            start = left.pop()
+            size = generator.choice(lengths, p=probabilities)
+            for word in words[start : start + size]:
+                is_over = (row >= 0).sum() >= count
+                if is_over or not is_free[word] or row[word] >= 0:
+                    break  # enough, or another span
+                if word > words[start] and not is_free[words[start] : word].all():
+                    break  # a special token stands between
+                row[(begin == word) & is_free] = words[start]
+    return starts

@@ -1,4 +1,4 @@
-"""Batches of a text file for BERT: masked tokens, and whether a sentence is next.
+"""Batches of a text file for BERT's kin: masked tokens, and how sentences follow.
 
 Letters: B rows of a batch, T tokens of a row, N tokens of the text, M sentences, R rows
 of the data set.
@@ -12,8 +12,12 @@ from keras_attention.data.corruption import mask_tokens
 from keras_attention.data.epoch_dataset import EpochDataset
 from keras_attention.tokenizers.token_files import tokenize_sentences
 
-# Label of a second text that follows the first, and of one that does not.
-FOLLOWS, RANDOM = 0, 1
+# Label of a second text that follows the first, and of one that does not or that was
+# exchanged with it.
+FOLLOWS, OTHERWISE = 0, 1
+# What begins a word in the tokens of byte pair encoding and of SentencePiece, and what
+# goes on with one in those of WordPiece.
+BEGINS, GOES_ON = ("Ġ", "▁"), "##"
 # How often a place is drawn, at most, from where a text is long enough.
 TRIES = 20
 
@@ -49,6 +53,10 @@ class MaskedLanguageModelDataset(EpochDataset):
             },
         )
 
+    `sentence_order=True` is ALBERT's task (Lan et al. 2020, arXiv:1909.11942, Section
+    3.1) in its place, with a label of that name: in half of the rows the two texts,
+    which follow each other, are exchanged.
+
     The weights matter in the last batch, which is filled up. An epoch shows all rows,
     or a part of them. Their order and what is hidden depend on the seed and the epoch
     alone, see `FollowEpochs`.
@@ -59,14 +67,17 @@ class MaskedLanguageModelDataset(EpochDataset):
     Args:
         paths: A file in UTF-8, or a list of them: a sentence on each line, a blank line
             between documents.
-        tokenizer: A `PublishedTokenizer` with `[CLS]`, `[SEP]` and `[MASK]`, such as
-            `model.tokenizer` of a `BERT` or what `train_word_pieces` makes.
+        tokenizer: A `PublishedTokenizer` with `[CLS]`, `[SEP]` and `[MASK]`, whatever
+            they are called, such as `model.tokenizer` of a `BERT` or what
+            `train_word_pieces` makes. Inputs have segments if it has.
         max_length: T, special tokens included. Longer sentences are cut.
         batch_size: B.
         next_sentence: Whether rows are pairs of texts. Documents of one sentence are
             left out then. Without, rows go on into the next document, behind a
             `[SEP]`.
+        sentence_order: Whether rows are pairs of texts, of which half are exchanged.
         whole_word: Hide all pieces of a word or none.
+        max_span: Hide spans of 1 to so many tokens, or words; see `mask_tokens`.
         rate: Share of the tokens that are to be predicted.
         num_parts: How many epochs it takes to show all. With more than 1 callbacks act
             more often, such as one that saves; the last batches of a pass may be left
@@ -107,7 +118,9 @@ class MaskedLanguageModelDataset(EpochDataset):
         max_length=128,
         batch_size=32,
         next_sentence=False,
+        sentence_order=False,
         whole_word=False,
+        max_span=None,
         rate=0.15,
         num_parts=1,
         shuffle=True,
@@ -115,7 +128,15 @@ class MaskedLanguageModelDataset(EpochDataset):
         cache=None,
         **kwargs,
     ):
-        special = 3 if next_sentence else 2  # [CLS] A [SEP] B [SEP], or [CLS] A [SEP]
+        if next_sentence and sentence_order:
+            raise ValueError(
+                "A model learns `next_sentence` or `sentence_order`. Received both. "
+                "Leave one out."
+            )
+        self.pair_task = None
+        if next_sentence or sentence_order:
+            self.pair_task = "next_sentence" if next_sentence else "sentence_order"
+        special = 3 if self.pair_task else 2  # [CLS] A [SEP] B [SEP], or [CLS] A [SEP]
         if operator.index(max_length) < special + 2:
             raise ValueError(
                 f"`max_length` must be {special + 2} or more. Received: max_length="
@@ -126,17 +147,16 @@ class MaskedLanguageModelDataset(EpochDataset):
         )
         check_special(tokenizer)
         self.tokenizer, self.max_length = tokenizer, max_length
-        self.next_sentence, self.whole_word, self.rate = next_sentence, whole_word, rate
+        self.whole_word, self.max_span, self.rate = whole_word, max_span, rate
         self.room = max_length - special
         self.sentences, self.documents = cut_sentences(sentences, documents, self.room)
-        pack = pack_pairs if next_sentence else pack_sentences
+        pack = pack_pairs if self.pair_task else pack_sentences
         self.rows = pack(self.sentences, self.documents, self.room)  # (R, 2)
-        if next_sentence:
+        if self.pair_task:
             self.document_of_row = self._document(self.rows[:, 0])
-            check_pairs(self.document_of_row, len(self.documents) - 1)
+            check_pairs(self.document_of_row, len(self.documents) - 1, self.pair_task)
         if whole_word:
-            (texts,) = tokenizer.tokens([range(len(tokenizer))])
-            self.begins_word = np.array([not text.startswith("##") for text in texts])
+            self.begins_word = begins_word(tokenizer)
         super().__init__(len(self.rows), batch_size, num_parts, shuffle, seed, **kwargs)
 
     def __getitem__(self, index):
@@ -146,9 +166,9 @@ class MaskedLanguageModelDataset(EpochDataset):
         token_ids = np.full((self.batch_size, self.max_length), padding_id)
         segment_ids = np.zeros(token_ids.shape, "int32")
         padding_mask = np.zeros(token_ids.shape, "bool")
-        is_random = np.zeros(self.batch_size, "bool")
+        pair_labels = np.full(self.batch_size, FOLLOWS, "int32")
         for i, row in enumerate(rows):
-            texts, is_random[i] = self._texts(row, generator)
+            texts, pair_labels[i] = self._texts(row, generator)
             end = 0
             for segment, text in enumerate(texts):
                 begin, end = end, end + len(text)
@@ -166,45 +186,45 @@ class MaskedLanguageModelDataset(EpochDataset):
             self.tokenizer.special_ids,
             rate=self.rate,
             words=words,
+            max_span=self.max_span,
             padding_id=padding_id,
             seed=generator.integers(2**63),
         )
         labels = np.where(counts[:, None], labels, padding_id).astype("int32")
         weights *= counts[:, None]
-        inputs = {
-            "token_ids": token_ids,
-            "padding_mask": padding_mask,
-            "segment_ids": segment_ids,
-        }
-        if not self.next_sentence:
+        inputs = {"token_ids": token_ids, "padding_mask": padding_mask}
+        if self.tokenizer.has_segments:
+            inputs["segment_ids"] = segment_ids
+        if self.pair_task is None:
             return inputs, labels, weights
-        follows = np.where(is_random, RANDOM, FOLLOWS).astype("int32")
-        labels = {"masked_language_model": labels, "next_sentence": follows}
+        labels = {"masked_language_model": labels, self.pair_task: pair_labels}
         weights = {
             "masked_language_model": weights,
-            "next_sentence": counts.astype("float32"),
+            self.pair_task: counts.astype("float32"),
         }
         return inputs, labels, weights
 
     def _texts(self, row, generator):
-        """The texts of a row with their special tokens; whether it is a random pair."""
+        """The texts of a row with their special tokens, and the label of a pair."""
         first_id, separator_id = self.tokenizer.class_id, self.tokenizer.separator_id
         start, stop = self.rows[row]
-        if not self.next_sentence:
+        if self.pair_task is None:
             text = self._tokens(start, stop)
             low, high = np.searchsorted(self.documents, [start, stop], side="right")
             begins = self.sentences[self.documents[low:high]] - self.sentences[start]
             text = np.insert(text, begins[begins < len(text)], separator_id)
-            return [[first_id, *text, separator_id]], False
+            return [[first_id, *text, separator_id]], FOLLOWS
         middle = generator.integers(start + 1, stop)
         first, second = self._tokens(start, middle), self._tokens(middle, stop)
-        is_random = generator.random() < 0.5
-        if is_random:
+        label = OTHERWISE if generator.random() < 0.5 else FOLLOWS
+        if label == OTHERWISE and self.pair_task == "next_sentence":
             second = self._elsewhere(
                 row, len(second), self.room - len(first), generator
             )
         first, second = cut_pair(first, second, self.room)
-        return [[first_id, *first, separator_id], [*second, separator_id]], is_random
+        if label == OTHERWISE and self.pair_task == "sentence_order":
+            first, second = second, first
+        return [[first_id, *first, separator_id], [*second, separator_id]], label
 
     def _elsewhere(self, row, size, room, generator):
         """Sentences of another document, of about as many tokens as asked for.
@@ -237,24 +257,33 @@ class MaskedLanguageModelDataset(EpochDataset):
         return self.token_ids[self.sentences[start] : self.sentences[stop]]
 
 
+def begins_word(tokenizer):
+    """Which tokens begin a word, an array of booleans."""
+    (texts,) = tokenizer.tokens([range(len(tokenizer))])
+    if any(text.startswith(BEGINS) for text in texts):
+        return np.array([text.startswith(BEGINS) for text in texts])
+    return np.array([not text.startswith(GOES_ON) for text in texts])
+
+
 def check_special(tokenizer):
     names = ("class_id", "separator_id", "mask_id")
     missing = [name for name in names if getattr(tokenizer, name) is None]
     if missing:
         raise ValueError(
-            "BERT needs a tokenizer with [CLS], [SEP] and [MASK]. Received one without "
-            f"{', '.join(missing)}: {tokenizer!r}. `train_word_pieces` makes one."
+            "Masked words need a tokenizer with [CLS], [SEP] and [MASK], or what they "
+            f"are called there. Received one without {', '.join(missing)}: "
+            f"{tokenizer!r}. `train_word_pieces` makes one."
         )
 
 
-def check_pairs(document_of_row, num_documents):
-    found = len(np.unique(document_of_row))
-    if found < 2:
+def check_pairs(document_of_row, num_documents, task):
+    found, least = len(np.unique(document_of_row)), 1 + (task == "next_sentence")
+    if found < least:
         raise ValueError(
-            "`next_sentence` needs two documents of two sentences or more. Received "
-            f"{num_documents} documents, {found} of them with two sentences. Write a "
-            "sentence on each line and a blank line between documents, or leave "
-            "`next_sentence` out."
+            f"`{task}` needs {('a document', 'two documents')[least - 1]} of two "
+            f"sentences or more. Received {num_documents} documents, {found} of them "
+            "with two sentences. Write a sentence on each line and a blank line "
+            f"between documents, or leave `{task}` out."
         )
 
 

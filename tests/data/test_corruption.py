@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from keras_attention.data import mask_tokens
+from keras_attention.data.corruption import choose_spans
 
 pytestmark = pytest.mark.once
 
@@ -99,3 +100,59 @@ def test_what_cannot_be_hidden_is_told(token_ids, options, message):
 def test_a_vocabulary_of_special_tokens_is_told():
     with pytest.raises(ValueError, match=r"size=3, special tokens \[0, 1, 2\]"):
         mask_tokens([[1]], mask_id=2, vocabulary_size=3, special_ids=[1])
+
+
+def spans_of(starts):
+    """The lengths of the spans in rows of their beginnings."""
+    return [
+        np.count_nonzero(row == start)
+        for row in starts
+        for start in np.unique(row[row >= 0])
+    ]
+
+
+def test_spans_are_as_long_as_the_paper_has_them():
+    """Of a geometric distribution cut at 10 the mean is 3.8; the last one is cut."""
+    first = np.tile(np.arange(5000), (4, 1))
+    free = np.ones(first.shape, bool)
+    generator = np.random.default_rng(1)
+    starts = choose_spans(first, free, [400] * 4, 10, generator)
+    assert ((starts >= 0).sum(axis=1) == 400).all()
+    lengths = spans_of(starts)
+    assert max(lengths) == 10
+    assert np.mean(lengths) == pytest.approx(3.8, abs=0.3)
+    for row in starts:  # each is in a row, and begins where it says
+        places = np.flatnonzero(row >= 0)
+        assert all(row[place] in (place, row[place - 1]) for place in places)
+
+
+def test_a_span_is_of_whole_words_and_of_no_special_token(rng):
+    token_ids = make_rows(rng, 200)
+    token_ids[:, 10] = 3  # a separator in the middle
+    words = np.arange(LENGTH) // 2 + np.zeros((200, 1), int)
+    inputs, labels, weights = mask(token_ids, words=words, max_span=4, rate=0.3)
+    chosen = weights == 1
+    assert not np.isin(token_ids[chosen], SPECIAL).any()
+    free = ~np.isin(token_ids, SPECIAL)
+    for row, is_free in zip(chosen, free, strict=True):
+        for word in range(LENGTH // 2):
+            pair = row[2 * word : 2 * word + 2][is_free[2 * word : 2 * word + 2]]
+            assert pair.all() or not pair.any()
+    counts = np.rint(0.3 * free.sum(axis=1))
+    assert (weights.sum(axis=1) >= counts).all()
+    assert (weights.sum(axis=1) <= counts + 1).all()
+
+
+def test_a_span_is_hidden_as_a_whole(rng):
+    token_ids = make_rows(rng, 300)[1::2]
+    inputs, _, weights = mask(token_ids, max_span=6, seed=4)
+    hidden = np.mean(inputs[weights == 1] == 4)
+    assert hidden == pytest.approx(0.8, abs=0.06)
+    # Where a hidden token touches a chosen one, that one is mostly hidden, too.
+    both = (weights[:, 1:] == 1) & (weights[:, :-1] == 1) & (inputs[:, :-1] == 4)
+    assert np.mean(inputs[:, 1:][both] == 4) > 0.95
+
+
+def test_spans_of_less_than_one_token_are_refused(rng):
+    with pytest.raises(ValueError, match="`max_span` must be"):
+        mask(make_rows(rng, 2), max_span=0)

@@ -6,16 +6,19 @@ import keras
 import numpy as np
 import pytest
 
+from keras_attention.applications import ALBERT
 from keras_attention.applications import BERT
 from keras_attention.applications import GPT2
 from keras_attention.data import FollowEpochs
 from keras_attention.data import LanguageModelDataset
 from keras_attention.data import MaskedLanguageModelDataset
+from keras_attention.tokenizers import load_tokenizer
 from keras_attention.tokenizers import train_byte_pairs
 from keras_attention.tokenizers.tokenizer_files import word_piece_tokenizer
 from keras_attention.training import Perplexity
 from keras_attention.training import TokenAccuracy
 from keras_attention.training import TokenCrossentropy
+from published_tokenizers import write_roberta
 
 pytest.importorskip("tokenizers")
 
@@ -111,6 +114,63 @@ def test_pairs_follow_or_come_from_another_document(tmp_path, rng):
     follow, random = (np.mean(pairs, axis=0) for pairs in sizes.values())
     np.testing.assert_allclose(follow, random, atol=0.3)
     assert np.sum([*sizes[0], *sizes[1]], axis=1).max() == 13
+
+
+@pytest.mark.once
+def test_pairs_are_in_their_order_or_exchanged(tmp_path, rng):
+    """A document whose words are numbered tells which text was first."""
+    path = tmp_path / "text.txt"
+    order = [f"{letter}" for letter in LETTERS]
+    path.write_text("\n".join(order) + "\n\n" + "\n".join(order))
+    dataset = masked(path, sentence_order=True, max_length=7)
+    found = []
+    for epoch in range(30):
+        dataset.epoch = epoch
+        for inputs, labels, weights in batches(dataset):
+            rows = unmasked(inputs, labels["masked_language_model"])
+            for i in np.flatnonzero(weights["sentence_order"]):
+                _, first, second, _ = re.split(r"\[CLS\]|\[SEP\]", rows[i])
+                assert (first > second) == labels["sentence_order"][i]
+                assert "".join(sorted(first + second)) in LETTERS
+                found.append(labels["sentence_order"][i])
+    assert np.mean(found) == pytest.approx(0.5, abs=0.06)
+
+
+@pytest.mark.once
+def test_a_model_learns_one_task_of_pairs(documents):
+    with pytest.raises(ValueError, match="Received both"):
+        masked(documents, next_sentence=True, sentence_order=True)
+
+
+@pytest.mark.once
+def test_spans_are_hidden(documents):
+    """As many tokens as without, and more of them side by side."""
+
+    def counted(**options):
+        rows = np.concatenate([w for *_, w in batches(masked(documents, **options))])
+        return rows.sum(), (rows[:, 1:] * rows[:, :-1]).sum()
+
+    count, together = counted(rate=0.3)
+    count_of_spans, together_of_spans = counted(rate=0.3, max_span=4)
+    assert count_of_spans == count
+    assert together_of_spans > 1.5 * together
+
+
+@pytest.mark.once
+def test_a_tokenizer_without_segments_makes_none(documents):
+    """RoBERTa's: other names of the special tokens, other marks of words."""
+    documents.write_text("the dog barks\nthe cat meows\n\ntwo dogs bark\na b\n")
+    roberta = load_tokenizer(write_roberta(documents.parent))
+    dataset = MaskedLanguageModelDataset(
+        documents, roberta, max_length=24, batch_size=2, whole_word=True, rate=0.5
+    )
+    inputs, labels, weights = dataset[0]
+    assert set(inputs) == {"token_ids", "padding_mask"}
+    pieces = roberta.tokens(np.where(weights == 1, labels, inputs["token_ids"]))
+    for row, hidden in zip(pieces, weights, strict=True):
+        for before, after, piece in zip(hidden, hidden[1:], row[1:], strict=False):
+            if before and not piece.startswith(("Ġ", "<")):
+                assert after, row
 
 
 @pytest.mark.once
@@ -282,23 +342,27 @@ def test_what_cannot_be_batched_is_told(documents, tmp_path, byte_pairs):
 
 
 @pytest.mark.compiles_much
-@pytest.mark.parametrize("head", ["masked_language_model", "pretraining"])
-def test_bert_is_fit_from_it(documents, head):
-    model = BERT(vocabulary_size=len(WORDS), max_length=13, head=head, **TINY)
+@pytest.mark.parametrize(
+    "cls, task",
+    [(BERT, None), (BERT, "next_sentence"), (ALBERT, "sentence_order")],
+)
+def test_bert_and_albert_are_fit_from_it(documents, cls, task):
+    head = "pretraining" if task else "masked_language_model"
+    model = cls(vocabulary_size=len(WORDS), max_length=13, head=head, **TINY)
     token_loss, token_accuracy = TokenCrossentropy(), TokenAccuracy()
-    if head == "pretraining":
+    if task:
         follows = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
         model.compile(
             "adam",
-            {"masked_language_model": token_loss, "next_sentence": follows},
+            {"masked_language_model": token_loss, task: follows},
             weighted_metrics={
                 "masked_language_model": token_accuracy,
-                "next_sentence": "accuracy",
+                task: "accuracy",
             },
         )
     else:
         model.compile("adam", token_loss, weighted_metrics=[token_accuracy])
-    dataset = masked(documents, next_sentence=head == "pretraining", batch_size=8)
+    dataset = masked(documents, batch_size=8, **({task: True} if task else {}))
     history = model.fit(dataset, validation_data=dataset, verbose=0).history
     assert np.isfinite([values[-1] for values in history.values()]).all()
     assert any(name.endswith("token_accuracy") for name in history)
