@@ -21,10 +21,11 @@ from keras_attention.layers.bahdanau_decoder import BahdanauDecoder
 from keras_attention.layers.luong_attention import SCORES
 from keras_attention.layers.luong_decoder import LuongDecoder
 from keras_attention.layers.rnn_encoder import RNNEncoder
+from keras_attention.tasks.sentence_inputs import SentenceInputs
 
 
 @keras.saving.register_keras_serializable("keras_attention")
-class AttentionSeq2Seq(Translator, Application):
+class AttentionSeq2Seq(SentenceInputs, Translator, Application):
     """Reads a sequence, and writes another one while looking at it.
 
     A recurrent network reads the source in both directions. A second one writes the

@@ -14,17 +14,23 @@ from keras_attention.checks import check_positive
 from keras_attention.checks import check_rate
 from keras_attention.generation.text_generator import TextGenerator
 from keras_attention.layers.lstmn import LSTMN
+from keras_attention.tasks.language_inputs import LanguageInputs
 
 
 @keras.saving.register_keras_serializable("keras_attention")
-class LSTMNLanguageModel(TextGenerator, Application):
+class LSTMNLanguageModel(LanguageInputs, TextGenerator, Application):
     """Predicts each token from those before, by an LSTM with a memory for each of them.
 
     The model to compare a Transformer with: self-attention over the past, but inside a
     recurrent network. The equations stand with `keras_attention.layers.LSTMN`.
 
-        token_ids = vocabulary.encode(texts)                 # [start] ... [end] [pad]
         model.compile("adam", TokenCrossentropy())
+        model.fit(texts)                           # or fit(prompts, answers)
+
+    with a `tokenizer`, or with token ids, the inputs without their last and the targets
+    without their first:
+
+        token_ids = vocabulary.encode(texts)                 # [start] ... [end] [pad]
         model.fit({"token_ids": token_ids[:, :-1]}, token_ids[:, 1:])
 
     What each token read of those before it shows
@@ -40,7 +46,7 @@ class LSTMNLanguageModel(TextGenerator, Application):
             `hidden_dim`.
         num_layers: How many LSTMN layers are stacked.
         dropout: Fraction dropped before each layer in training, from 0 to 1.
-        tokenizer: What turns texts into token ids and back, for `generate`.
+        tokenizer: What turns texts into token ids and back, for `generate` and `fit`.
         end_id: Token id that ends a text, or `None`.
         seed: Integer, for reproducible dropout.
         name: Name of the model.

@@ -16,10 +16,11 @@ from keras_attention.generation.sentences import sized_vocabulary
 from keras_attention.generation.translator import Translator
 from keras_attention.layers.rnn_decoder import RNNDecoder
 from keras_attention.layers.rnn_encoder import RNNEncoder
+from keras_attention.tasks.sentence_inputs import SentenceInputs
 
 
 @keras.saving.register_keras_serializable("keras_attention")
-class RNNSeq2Seq(Translator, Application):
+class RNNSeq2Seq(SentenceInputs, Translator, Application):
     """Reads a sequence into one vector, and writes another sequence from it.
 
     One recurrent network reads the source; its last state is the first of another one,
@@ -31,14 +32,18 @@ class RNNSeq2Seq(Translator, Application):
     It is trained on targets that are given, each token predicted from the source and
     the true tokens before it:
 
+        model.compile("adam", TokenCrossentropy())
+        model.fit(sentences, translations)
+        model.translate(sentences)
+
+    The same with token ids:
+
         source = source_vocabulary.encode(sentences)         # [start] ... [end] [pad]
         target = target_vocabulary.encode(translations)
-        model.compile("adam", TokenCrossentropy())
         model.fit(
             {"encoder_token_ids": source, "decoder_token_ids": target[:, :-1]},
             target[:, 1:],
         )
-        model.translate(sentences)
 
     The sizes by default are those of Sutskever et al., Section 3.4. They draw all
     weights uniformly from -0.08 to 0.08, where these begin as Keras's do.

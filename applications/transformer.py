@@ -37,6 +37,7 @@ from keras_attention.layers.transformer_decoder import TransformerDecoder
 from keras_attention.layers.transformer_decoder_block import TransformerDecoderBlock
 from keras_attention.layers.transformer_encoder import TransformerEncoder
 from keras_attention.layers.transformer_encoder_block import TransformerEncoderBlock
+from keras_attention.tasks.sentence_inputs import SentenceInputs
 from keras_attention.tokenizers.loading import load_tokenizer
 from keras_attention.tokenizers.marian_tokenizer import MarianTokenizer
 from keras_attention.tokenizers.marian_tokenizer import save_pair
@@ -51,7 +52,7 @@ MORE_TOKENS = 50
 
 
 @keras.saving.register_keras_serializable("keras_attention")
-class Transformer(Translator, Application):
+class Transformer(SentenceInputs, Translator, Application):
     """Translates: reads a sequence, and writes another one token by token.
 
     Vaswani et al. 2017, arXiv:1706.03762, Figure 1:
@@ -64,21 +65,28 @@ class Transformer(Translator, Application):
         logits = y embedding^T                                          (B, T, V)
 
     It is trained on pairs of sequences, each token of the target predicted from the
-    source and the true tokens before it. The targets are the token ids without the
-    first, the inputs those without the last:
+    source and the true tokens before it:
 
-        sources = source_vocabulary.encode(source_texts)     # (B, S)
-        targets = target_vocabulary.encode(target_texts)     # (B, T + 1)
         rate = InverseSquareRoot(hidden_dim=512, warmup_steps=4000)
         model.compile(
             keras.optimizers.Adam(rate, beta_2=0.98, epsilon=1e-9),
             TokenCrossentropy(label_smoothing=0.1),
         )
+        model.fit(source_texts, target_texts)
+        model.translate(source_texts)
+
+    In arrays, the targets are the token ids without the first, the inputs those without
+    the last:
+
+        sources = source_vocabulary.encode(source_texts)     # (B, S)
+        targets = target_vocabulary.encode(target_texts)     # (B, T + 1)
         model.fit(
             {"encoder_token_ids": sources, "decoder_token_ids": targets[:, :-1]},
             targets[:, 1:],
         )
-        model.translate(source_texts)
+
+    Where the padding is not token 0, as with Marian, `TokenCrossentropy` is told so by
+    `padding_id=model.padding_id`.
 
     The search is that of Section 6.1: 4 beams, a length penalty of 0.6, at most 50
     tokens more than the source.
@@ -348,6 +356,11 @@ class Transformer(Translator, Application):
             "encoded": self.decoder.read_encoder(x),
             "encoder_outputs_mask": mask,
         }
+
+    @property
+    def longest_input(self):
+        """Most tokens of a source and of a target, `max_length`, or `None`."""
+        return self.max_length
 
     def _longest_translation(self, length):
         longest = length + MORE_TOKENS

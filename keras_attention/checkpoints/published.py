@@ -16,6 +16,8 @@ from keras_attention.checkpoints.weights import is_float
 from keras_attention.checkpoints.weights import layer_of
 from keras_attention.checkpoints.weights import listed
 from keras_attention.checkpoints.weights import named_weights
+from keras_attention.checkpoints.weights import warn_of_new_rows
+from keras_attention.checkpoints.weights import with_rows
 
 # The arguments that say how many blocks there are.
 BLOCKS = ("num_layers", "num_decoder_layers")
@@ -130,12 +132,8 @@ def load_published(
                     grown.add(size)
             _load(transfer, parts, saved, arguments)
             loaded.extend(weights)
-        for size in sorted(grown):
-            warnings.warn(
-                f"{path} has {size}={saved[size]}, and {model.name!r} "
-                f"{arguments[size]}: the new rows stay random until they are trained.",
-                stacklevel=4,
-            )
+        sizes = {name: (saved[name], arguments[name]) for name in grown}
+        warn_of_new_rows(path, model, sizes, stacklevel=5)
         return loaded
 
 
@@ -214,21 +212,6 @@ def _load(transfer, parts, saved, arguments):
         else:
             array = with_rows(keras.ops.convert_to_numpy(weight), array)
         weight.assign(np.ascontiguousarray(array))
-
-
-def with_rows(table, rows):
-    """A table in which the first rows are others, as far as both reach.
-
-    Example:
-
-    >>> with_rows(np.zeros((3, 2)), np.ones((2, 2))).tolist()
-    [[1.0, 1.0], [1.0, 1.0], [0.0, 0.0]]
-    """
-    table = np.array(table)
-    shapes = zip(table.shape, rows.shape, strict=True)
-    place = tuple(slice(min(sizes)) for sizes in shapes)
-    table[place] = rows[place]
-    return table
 
 
 class _Faults:

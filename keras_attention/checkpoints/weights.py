@@ -3,6 +3,7 @@
 import hashlib
 import json
 import pathlib
+import warnings
 
 import keras
 import numpy as np
@@ -90,7 +91,7 @@ def layer_of(path, layers):
     return next((each for each in layers if pattern_of(each + "/").match(path)), None)
 
 
-def load_weights(model, folder, config, skip=()):
+def load_weights(model, folder, config, skip=(), sizes=None, draw=None):
     """Reads `model.safetensors` into the weights of a model.
 
     The names, shapes and types of all tensors are compared before the first weight
@@ -101,6 +102,11 @@ def load_weights(model, folder, config, skip=()):
         folder: Folder of a checkpoint.
         config: What `read_config` gave.
         skip: Paths of layers whose weights stay as they are.
+        sizes: Dict from an argument that is another than the saved one, such as
+            `vocabulary_size`, to both sizes. An axis of a weight may differ so: the
+            first rows are read, and others stay as they are.
+        draw: Function of a list of weights that gives them their first values, for
+            those of which only some rows are read. By default they have them.
 
     Returns:
         The weights that were read, a list.
@@ -133,10 +139,52 @@ def load_weights(model, folder, config, skip=()):
         weights = named_weights(model)
         weights = {k: w for k, w in weights.items() if layer_of(k, skip) is None}
         tensors = {name for name in file.keys() if layer_of(name, skip) is None}
-        _check_fit(model, path, file, weights, tensors)
+        sizes, used = sizes or {}, set()
+        _check_fit(model, path, file, weights, tensors, set(sizes.values()))
         for name, weight in weights.items():
-            weight.assign(file.get_tensor(name))
+            tensor = file.get_tensor(name)
+            if tuple(tensor.shape) != tuple(weight.shape):
+                if draw is not None:
+                    draw([weight])
+                used |= {*zip(tensor.shape, weight.shape, strict=True)}
+                tensor = with_rows(keras.ops.convert_to_numpy(weight), tensor)
+            weight.assign(tensor)
+    sizes = {name: pair for name, pair in sizes.items() if pair in used}
+    warn_of_new_rows(path, model, sizes, stacklevel=4)
     return list(weights.values())
+
+
+def with_rows(table, rows):
+    """A table in which the first rows are others, as far as both reach.
+
+    Example:
+
+    >>> with_rows(np.zeros((3, 2)), np.ones((2, 2))).tolist()
+    [[1.0, 1.0], [1.0, 1.0], [0.0, 0.0]]
+    """
+    table = np.array(table)
+    shapes = zip(table.shape, rows.shape, strict=True)
+    place = tuple(slice(min(sizes)) for sizes in shapes)
+    table[place] = rows[place]
+    return table
+
+
+def warn_of_new_rows(path, model, sizes, stacklevel):
+    """Says which arguments made tables larger than those that were read.
+
+    Args:
+        path: The file that was read.
+        model: The model.
+        sizes: Dict from an argument to the saved size and that of the model.
+        stacklevel: As in `warnings.warn`.
+    """
+    for name, (saved, size) in sorted(sizes.items()):
+        if size > saved:
+            warnings.warn(
+                f"{path} has {name}={saved}, and {model.name!r} {size}: the new rows "
+                "stay random until they are trained.",
+                stacklevel=stacklevel,
+            )
 
 
 def fingerprint(config):
@@ -153,7 +201,7 @@ def fingerprint(config):
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def _check_fit(model, path, file, weights, found):
+def _check_fit(model, path, file, weights, found, may_differ=()):
     faults = []
     missing = [name for name in weights if name not in found]
     surplus = sorted(found - weights.keys())
@@ -164,10 +212,9 @@ def _check_fit(model, path, file, weights, found):
     shapes, types = [], []
     for name in sorted(weights.keys() & found):
         tensor, weight = file.get_slice(name), weights[name]
-        if tuple(tensor.get_shape()) != tuple(weight.shape):
-            shapes.append(
-                f"{name} {tuple(tensor.get_shape())}, expected {tuple(weight.shape)}"
-            )
+        shape, expected = tuple(tensor.get_shape()), tuple(weight.shape)
+        if shape != expected and not _is_resized(shape, expected, may_differ):
+            shapes.append(f"{name} {shape}, expected {expected}")
         elif is_float(tensor.get_dtype()) != is_float(weight.dtype):
             types.append(f"{name} {tensor.get_dtype()}, expected {weight.dtype}")
     if shapes:
@@ -180,6 +227,14 @@ def _check_fit(model, path, file, weights, found):
             f"{len(weights)} weights. Of the {len(found)} tensors: {'; '.join(faults)}."
             " Nothing was loaded."
         )
+
+
+def _is_resized(shape, expected, sizes):
+    """Whether one axis differs, and by two of the sizes that do."""
+    if len(shape) != len(expected):
+        return False
+    different = [pair for pair in zip(shape, expected, strict=True) if len({*pair}) > 1]
+    return len(different) == 1 and different[0] in sizes
 
 
 def is_float(dtype):

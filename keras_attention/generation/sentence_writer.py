@@ -4,6 +4,9 @@ Letters: B sources, n sentences that come out for each, T tokens of the longest
 sentence, S tokens or cells of a source.
 """
 
+import functools
+
+import keras
 import numpy as np
 
 from keras_attention.checks import check_positive
@@ -32,20 +35,23 @@ class SentenceWriter(WritingModel):
     forbidden_ids = (PAD_ID, START_ID, UNKNOWN_ID)
     length_penalty = 0.0
 
-    def fit(self, x=None, y=None, **kwargs):
+    @functools.wraps(keras.Model.fit, assigned=())
+    def fit(self, x=None, y=None, *args, **kwargs):
         """Trains, as Keras does, after a look at the token ids."""
         self._check_arrays(x, y)
-        return super().fit(x, y, **kwargs)
+        return super().fit(x, y, *args, **kwargs)
 
-    def evaluate(self, x=None, y=None, **kwargs):
+    @functools.wraps(keras.Model.evaluate, assigned=())
+    def evaluate(self, x=None, y=None, *args, **kwargs):
         """Evaluates, as Keras does, after a look at the token ids."""
         self._check_arrays(x, y)
-        return super().evaluate(x, y, **kwargs)
+        return super().evaluate(x, y, *args, **kwargs)
 
-    def predict(self, x, **kwargs):
+    @functools.wraps(keras.Model.predict, assigned=())
+    def predict(self, x, *args, **kwargs):
         """Predicts, as Keras does, after a look at the token ids."""
         self._check_arrays(x)
-        return super().predict(x, **kwargs)
+        return super().predict(x, *args, **kwargs)
 
     def _check_arrays(self, x, y=None):
         raise NotImplementedError

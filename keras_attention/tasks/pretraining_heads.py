@@ -10,7 +10,9 @@ from keras_attention.tasks.raw_inputs import class_ids
 from keras_attention.tasks.task_head import POOLER
 from keras_attention.tasks.task_head import TaskHead
 from keras_attention.tasks.task_head import WORDS
-from keras_attention.tasks.texts import pair_up
+from keras_attention.tasks.written_texts import check_written
+from keras_attention.tasks.written_texts import teacher_forced
+from keras_attention.tasks.written_texts import with_answers
 from keras_attention.tokenizers.vocabulary import shorten
 
 
@@ -45,13 +47,8 @@ class NextToken(TaskHead):
     def take_labels(self, model, examples, labels):
         """Texts are their own labels; answers go behind their prompts."""
         if labels is not None:
-            examples = pair_up(examples, check_answers(labels, examples))
-        for i, example in enumerate(examples):
-            if not is_written(example):
-                raise ValueError(
-                    "What a model is to write is a string, or a prompt and its answer. "
-                    f"Received {shorten(example)} at position {i}. Join its words."
-                )
+            examples = with_answers(examples, labels)
+        check_written(examples)
         return examples, examples
 
     def read_labels(self, model, labels, examples):
@@ -61,14 +58,14 @@ class NextToken(TaskHead):
         """Tokens, the next ones, and which of these are learned."""
         tokenizer = model.tokenizer
         found = model.encode_examples(examples, length, return_offsets=True)
-        shape = found["token_ids"].shape
-        inputs, targets = np.full((2, *shape), tokenizer.padding_id, "int32")
-        mask, weights = np.zeros(shape, "bool"), np.zeros(shape, "float32")
-        for i, example in enumerate(examples):
-            ids, is_learned = written_tokens(tokenizer, example, found, i)
-            size = max(len(ids) - 1, 0)
-            inputs[i, :size], targets[i, :size] = ids[:-1], ids[1:]
-            mask[i, :size], weights[i, :size] = True, is_learned[1:]
+        inputs, targets, weights, mask = teacher_forced(
+            [
+                written_tokens(tokenizer, example, found, i)
+                for i, example in enumerate(examples)
+            ],
+            found["token_ids"].shape[1],
+            tokenizer.padding_id,
+        )
         return {"token_ids": inputs, "padding_mask": mask}, targets, weights
 
 
@@ -182,29 +179,6 @@ def check_mask(model):
             "none. Load the tokenizer that it was published with, or train one with "
             "`train_word_pieces`."
         )
-
-
-def check_answers(labels, examples):
-    """Refuses labels of prompts that are no answers."""
-    if isinstance(examples[0], tuple):
-        raise ValueError(
-            "Each prompt has one answer. Received pairs of texts, and labels besides. "
-            "Pass fit(prompts, answers)."
-        )
-    for i, answer in enumerate(labels):
-        if not isinstance(answer, str):
-            raise ValueError(
-                "A model that writes learns from texts alone, or from prompts and "
-                f"their answers, which are strings. Received {shorten(answer)} at "
-                f"position {i} of the answers."
-            )
-    return labels
-
-
-def is_written(example):
-    """Whether a text, or both of a pair, are strings."""
-    texts = example if isinstance(example, tuple) else (example,)
-    return all(isinstance(text, str) for text in texts)
 
 
 def written_tokens(tokenizer, example, found, row):

@@ -31,10 +31,15 @@ class RawInputs:
     generator of batches of it. A batch is prepared when it is needed.
     Examples of similar length are put together and padded to few lengths (8, 12, 16,
     24, 32, 48 and so on), so that little is computed for padding and JAX and TensorFlow
-    compile seldom. With an attribute `max_length` nothing is padded beyond it.
+    compile seldom. Nothing is padded beyond `longest_input`.
 
     Labels may be names, where the model has `class_names`.
     """
+
+    @property
+    def longest_input(self):
+        """Most tokens that the model reads, its `max_length`, or `None`."""
+        return getattr(self, "max_length", None)
 
     def read_raw(self, x):
         """The examples in raw inputs.
@@ -154,7 +159,7 @@ class RawInputs:
         given = call.get("x")
         data = self._open(call, batch_size, shuffle, sort=shuffle)
         if validation is not None:
-            if is_list_of_texts(validation):  # not what `(x, y)` is
+            if is_list_of_examples(validation):  # not what `(x, y)` is
                 validation = (validation,)
             x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(validation)
             parts = {"x": x, "y": y, "sample_weight": sample_weight}
@@ -304,19 +309,36 @@ class RawInputs:
         Of the lengths that come into question it takes none below `shortest`, and not
         `unlike`.
         """
-        examples = self._read_examples(x)
-        if examples is None:
+        batch = self._read_batch(x, labels, weights, learns)
+        if batch is None:
             return x, labels, weights
-        learns = learns or labels is not None
-        examples, labels, weights = self._read_targets(
-            examples, labels, weights, learns
-        )
+        examples, labels, weights = batch
         length = self.raw_lengths(examples)
         if length is not None:
             length = self.padded_length(max(*length, shortest or 1))
             if length == unlike:
                 length = self.padded_length(length + 1)
         return self._prepare_rows(examples, labels, weights, length, seed)
+
+    def _read_batch(self, x, labels=None, weights=None, learns=False):
+        """Examples, labels as numbers, and weights; `None` for a prepared batch."""
+        examples = self._read_examples(x)
+        if examples is None:
+            return None
+        learns = learns or labels is not None
+        return self._read_targets(examples, labels, weights, learns)
+
+    def lengths_of_batch(self, batch, learns=False):
+        """The lengths of the examples in a raw batch, with what is learned.
+
+        Args:
+            batch: Tuple of inputs and, if there are any, labels and weights.
+            learns: Whether targets are needed.
+
+        Returns:
+            As `raw_lengths`.
+        """
+        return self.raw_lengths(self._read_batch(*batch, learns=learns)[0])
 
     def _prepare_rows(self, examples, labels, weights, length, seed=None):
         if labels is None:
@@ -345,7 +367,7 @@ class RawInputs:
         padded = (
             power * 3 // 4 if SHORTEST < power and length <= power * 3 // 4 else power
         )
-        return min(padded, getattr(self, "max_length", None) or padded)
+        return min(padded, self.longest_input or padded)
 
     def _weights_by_number(self, class_weight):
         """Weights of classes by number, where they are by name."""
@@ -401,9 +423,13 @@ def class_ids(labels, class_names=None, num_classes=None):
     return labels
 
 
-def is_list_of_texts(x):
-    """Whether it is a list of strings."""
-    return isinstance(x, list) and all(isinstance(text, str) for text in x)
+def is_list_of_examples(x):
+    """Whether it is a list of strings, or of tuples of strings."""
+
+    def is_example(x):
+        return isinstance(x, str) or (isinstance(x, tuple) and all(map(is_example, x)))
+
+    return isinstance(x, list) and all(map(is_example, x))
 
 
 def _arguments(function, *args, **kwargs):

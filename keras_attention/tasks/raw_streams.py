@@ -40,7 +40,7 @@ def open_stream(model, x, learns=False, shuffle=False):
 
     if is_dataset:
         is_raw = model.read_raw(parts_of(x[0])[0]) is not None
-        return (PreparedDataset(x, model, prepare), True) if is_raw else (x, False)
+        return (PreparedDataset(x, model, prepare, learns) if is_raw else x), is_raw
     is_tensorflow = hasattr(x, "element_spec")
     begin = getattr(x, "as_numpy_iterator", x.__iter__)
     first = next(iter(begin()), None)
@@ -64,8 +64,7 @@ def open_stream(model, x, learns=False, shuffle=False):
     except TypeError:  # nobody knows
         count = None
     if needs_tensorflow:
-        examples = model.read_raw(parts_of(first)[0])
-        same_size = is_raw and model.raw_lengths(examples) is None
+        same_size = is_raw and model.lengths_of_batch(parts_of(first), learns) is None
         x = to_tensorflow_dataset(iterate, prepare(first, 0), count, same_size)
         return x, is_raw
     return (iterate() if count is None else PreparedStream(iterate, count)), is_raw
@@ -105,9 +104,10 @@ class PreparedDataset(Prepared):
         dataset: A `keras.utils.PyDataset` of raw batches.
         model: A model with `RawInputs`.
         prepare: Function of a batch and its number, with an option `lengths`.
+        learns: Whether targets are needed.
     """
 
-    def __init__(self, dataset, model, prepare):
+    def __init__(self, dataset, model, prepare, learns=False):
         super().__init__(
             dataset.workers, dataset.use_multiprocessing, dataset.max_queue_size
         )
@@ -117,8 +117,7 @@ class PreparedDataset(Prepared):
             # TensorFlow takes for fixed what the first two batches have in common.
             # So the second gets another length; or, where the first has all there is,
             # each batch gets it.
-            first = model.read_raw(parts_of(dataset[0])[0])
-            lengths = model.raw_lengths(first)
+            lengths = model.lengths_of_batch(parts_of(dataset[0]), learns)
             if lengths is not None:
                 length = model.padded_length(max(lengths))
                 is_most = model.padded_length(length + 1) == length
@@ -145,4 +144,10 @@ class PreparedDataset(Prepared):
 def parts_of(batch):
     """What a batch of a stream may be: inputs, or with targets and weights."""
     is_list = isinstance(batch, list) and isinstance(batch[0], dict | list | tuple)
-    return tuple(batch) if isinstance(batch, tuple) or is_list else (batch,)
+    parts = tuple(batch) if isinstance(batch, tuple) or is_list else (batch,)
+    if len(parts) > 3:
+        raise ValueError(
+            "A batch is inputs, or a tuple of inputs, targets and weights. Received "
+            f"{len(parts)} parts. Yield pairs as columns, (texts, pairs)."
+        )
+    return parts
