@@ -19,26 +19,19 @@ pytest.importorskip("sentencepiece")
 pytestmark = pytest.mark.once
 
 COUNT = 500
+LETTERS = """é É ñandú Ångström naïve ﬁn ½ ǆ Straße İstanbul ﷺ Ⅷ cafe\u0301 a\u0323
+🙂 👩\u200d🚒 🇫🇷 👍🏽 漢字 中文的 東京は ひらがな 안녕 สวัสดี עברית العربية हिन्दी
+1,234.5 2000, 3, it's don't I'm l'été co-op ... --- (a) [b] `` '' “q” ‘r’ ’ _ __ ▁ ▁a
+<s> </s> <unk> <pad> <mask> [MASK] [CLS] [SEP] [UNK] <cls> <sep> <eop> <eod> [PAD]
+<|endoftext|> < > [ ]"""
+SPACES = (
+    "\t,\n,\r\n,\x00,\x07,\x1b[0m,\x7f,\x85,\u200b,\ufeff,\u00a0,\u3000,\u2028,\u00ad"
+)
 PARTS = [
     *" ".join(SENTENCES).split(),
-    *"é É ñandú Ångström naïve ﬁn ½ ǆ Straße İstanbul ﷺ Ⅷ cafe\u0301 a\u0323\u0307".split(),
-    *"🙂 👩‍🚒 🇫🇷 👍🏽 漢字 中文的 東京は ひらがな 안녕 สวัสดี עברית العربية हिन्दी".split(),
-    *"1,234.5 2000, 3, it's don't I'm l'été co-op ... --- (a) [b] `` '' “q” ‘r’ ’ _ __ ▁ ▁a".split(),
-    *[
-        "\t",
-        "\n",
-        "\r\n",
-        "\x00",
-        "\x07",
-        "\x1b[0m",
-        "\x7f",
-        "\x85",
-        "\u200b",
-        "\ufeff",
-    ],
-    *["\u00a0", "\u3000", "\u2028", "\u00ad", "\ufffd", "  ", " " * 30, "\n\n\n", ""],
-    *["<s>", "</s>", "<unk>", "<pad>", "<mask>", "[MASK]", "[CLS]", "[SEP]", "[UNK]"],
-    *["<cls>", "<sep>", "<eop>", "<eod>", "[PAD]", "<|endoftext|>", "<", ">", "[", "]"],
+    *LETTERS.split(),
+    *SPACES.split(","),
+    *["\ufffd", "  ", " " * 30, "\n\n\n", ""],
 ]
 JOINTS = [" ", " ", " ", "", "  "]
 
@@ -65,8 +58,8 @@ def made_plain(text):
     return " ".join(text.replace("▁", " ").split()).replace("] ", "]")
 
 
-# DeBERTa's files say how a text is made plain: transformers 5 leaves that out, and takes
-# a space behind a special token for a part of the next word.
+# DeBERTa's files say how a text is made plain: transformers 5 leaves that out, and
+# takes a space behind a special token for a part of the next word.
 PLAIN = [made_plain(text) for text in TEXTS]
 
 
