@@ -43,3 +43,4 @@ from keras_attention.applications.vision_encoder_decoder import (
     VisionEncoderDecoder as VisionEncoderDecoder,
 )
 from keras_attention.applications.vit import ViT as ViT
+from keras_attention.applications.xlnet import XLNet as XLNet

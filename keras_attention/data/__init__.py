@@ -5,6 +5,7 @@ from keras_attention.data.captions import load_captions as load_captions
 from keras_attention.data.cmudict import cmudict as cmudict
 from keras_attention.data.cmudict import Pronunciations as Pronunciations
 from keras_attention.data.corruption import mask_tokens as mask_tokens
+from keras_attention.data.corruption import permute_tokens as permute_tokens
 from keras_attention.data.epoch_dataset import FollowEpochs as FollowEpochs
 from keras_attention.data.language_model_dataset import (
     LanguageModelDataset as LanguageModelDataset,
@@ -15,6 +16,9 @@ from keras_attention.data.masked_language_model_dataset import (
 from keras_attention.data.openmoji import OpenMoji as OpenMoji
 from keras_attention.data.openmoji import openmoji as openmoji
 from keras_attention.data.openmoji import OPENMOJI_CREDIT as OPENMOJI_CREDIT
+from keras_attention.data.permutation_language_model_dataset import (
+    PermutationLanguageModelDataset as PermutationLanguageModelDataset,
+)
 from keras_attention.data.sentence_pair_dataset import (
     SentencePairDataset as SentencePairDataset,
 )

@@ -1,4 +1,5 @@
-"""Texts that are hidden in part, for models that learn to tell what is missing.
+"""Texts that are hidden in part, for models that learn to tell what is missing, and
+texts that are read in a drawn order.
 
 Letters: B sequences, T tokens.
 """
@@ -70,12 +71,7 @@ def mask_tokens(
     >>> weights.tolist()
     [[0.0, 0.0, 1.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0]]
     """
-    token_ids = np.asarray(token_ids)
-    if token_ids.ndim != 2 or token_ids.dtype.kind not in "ui":
-        raise ValueError(
-            "`token_ids` must be integers (B, T). Received: shape "
-            f"{token_ids.shape}, {token_ids.dtype}."
-        )
+    token_ids = check_tokens(token_ids)
     if not 0 < rate <= 1:
         raise ValueError(
             f"`rate` must be above 0 and at most 1. Received: rate={rate!r}"
@@ -168,3 +164,121 @@ def choose_spans(first, free, counts, max_span, generator):
                     break  # a special token stands between
                 row[(begin == word) & is_free] = words[start]
     return starts
+
+
+# How many tokens there are for each that is predicted, and the longest span of these
+# (Yang et al. 2019, Section 3.1: K is 6, spans have up to 5 tokens).
+CONTEXT, LONGEST_SPAN = 6, 5
+
+
+def permute_tokens(
+    token_ids,
+    special_ids=(),
+    context=CONTEXT,
+    longest_span=LONGEST_SPAN,
+    padding_id=0,
+    seed=0,
+):
+    """Draws the order in which a model reads tokens, the last of which it predicts.
+
+    Yang et al. 2019, arXiv:1906.08237, Sections 2.2 and 3.1: of each sequence a part,
+    one of `context` tokens, is predicted. They are spans of 1 to `longest_span` tokens,
+    each drawn within `context` times as many. All else is read from the beginning; the
+    tokens of the spans come one by one, in any order, and each reads those before it.
+
+    Args:
+        token_ids: Integers `(B, T)`.
+        special_ids: Token ids that are never predicted.
+        context: How many tokens there are for each that is predicted.
+        longest_span: Most tokens of a span.
+        padding_id: Token id of the padding.
+        seed: Seed of the draw, an integer or several.
+
+    Returns:
+        Dict of inputs: `permutation_mask` `(B, T, T)`, True where a token is read, and
+        `target_positions` `(B, M)`, int32, with -1 where a sequence has fewer; the
+        tokens there, `(B, M)`, int32, and padding; and weights `(B, M)` in float32,
+        1 for a token and 0 for padding. M is T over `context`, rounded.
+
+    Raises:
+        ValueError: The token ids are no integers `(B, T)`, or a number is out of its
+            range.
+
+    Example:
+
+    >>> token_ids = np.array([[10, 11, 12, 13, 14, 15, 4, 3]])  # ... <sep> <cls>
+    >>> drawn, labels, weights = permute_tokens(token_ids, [3, 4], context=3)
+    >>> drawn["target_positions"].tolist(), labels.tolist(), weights.tolist()
+    ([[3, 4, -1]], [[13, 14, 0]], [[1.0, 1.0, 0.0]])
+    >>> drawn["permutation_mask"][0, 4].astype(int).tolist()
+    [1, 1, 1, 1, 0, 1, 1, 1]
+    """
+    token_ids = check_tokens(token_ids)
+    for name, number in (("context", context), ("longest_span", longest_span)):
+        if number < 1:
+            raise ValueError(f"`{name}` must be 1 or more. Received: {name}={number}")
+    generator = np.random.default_rng(seed)
+    batch_size, length = token_ids.shape
+    most = max(round(length / context), 1)
+    free = ~np.isin(token_ids, np.unique([padding_id, *special_ids]))  # (B, T)
+    rank = np.zeros((batch_size, length), "int64")  # 0 for what is read at first
+    positions = np.full((batch_size, most), -1, "int32")
+    for row in range(batch_size):
+        places = np.flatnonzero(free[row])
+        count = min(most, max(round(len(places) / context), 1), len(places))
+        chosen = generator.permutation(
+            places[draw_spans(len(places), count, context, longest_span, generator)]
+        )
+        rank[row, chosen] = 1 + np.arange(len(chosen))
+        positions[row, : len(chosen)] = chosen
+    is_read = (rank == 0)[:, None] | (rank[:, None] < rank[:, :, None])
+    stands = positions >= 0
+    labels = np.take_along_axis(token_ids, np.maximum(positions, 0), axis=1)
+    labels = np.where(stands, labels, padding_id).astype("int32")
+    drawn = {"permutation_mask": is_read, "target_positions": positions}
+    return drawn, labels, stands.astype("float32")
+
+
+def draw_spans(size, count, context, longest_span, generator):
+    """Draws places in spans.
+
+    Args:
+        size: Number of places.
+        count: How many are drawn.
+        context: How many places there are for each that is drawn.
+        longest_span: Most places of a span.
+        generator: A NumPy generator.
+
+    Returns:
+        Integers `(count,)`, in ascending order.
+
+    Example:
+
+    >>> generator = np.random.default_rng(0)
+    >>> draw_spans(20, 4, 5, 3, generator).tolist()
+    [8, 9, 10, 16]
+    """
+    chosen, begin = np.zeros(size, bool), 0
+    while chosen.sum() < count:
+        if begin >= size:  # the spans that were drawn did not fill their share
+            rest = np.flatnonzero(~chosen)
+            chosen[generator.choice(rest, count - chosen.sum(), replace=False)] = True
+            break
+        span = min(generator.integers(1, longest_span + 1), count - chosen.sum())
+        room = min(span * context, size - begin)
+        span = min(span, room)
+        first = begin + generator.integers(room - span + 1)
+        chosen[first : first + span] = True
+        begin += room
+    return np.flatnonzero(chosen)
+
+
+def check_tokens(token_ids):
+    """Refuses what are no token ids, and gives them as an array."""
+    token_ids = np.asarray(token_ids)
+    if token_ids.ndim != 2 or token_ids.dtype.kind not in "ui":
+        raise ValueError(
+            "`token_ids` must be integers (B, T). Received: shape "
+            f"{token_ids.shape}, {token_ids.dtype}."
+        )
+    return token_ids

@@ -94,7 +94,8 @@ class FollowEpochs(keras.callbacks.Callback):
     would shuffle the batches once more, each time in another way.
 
     Args:
-        *datasets: `LanguageModelDataset`, `MaskedLanguageModelDataset`.
+        *datasets: `LanguageModelDataset`, `MaskedLanguageModelDataset`,
+            `PermutationLanguageModelDataset`.
 
     Raises:
         ValueError: One is of another kind.
@@ -114,8 +115,8 @@ class FollowEpochs(keras.callbacks.Callback):
     >>> FollowEpochs([1, 2, 3])
     Traceback (most recent call last):
         ...
-    ValueError: Expected a `LanguageModelDataset` or a `MaskedLanguageModelDataset`.
-    Received: [1, 2, 3]
+    ValueError: Expected a `LanguageModelDataset`, a `MaskedLanguageModelDataset` or a
+    `PermutationLanguageModelDataset`. Received: [1, 2, 3]
     """
 
     def __init__(self, *datasets):
@@ -123,8 +124,9 @@ class FollowEpochs(keras.callbacks.Callback):
         for dataset in datasets:
             if not isinstance(dataset, EpochDataset):
                 raise ValueError(
-                    "Expected a `LanguageModelDataset` or a "
-                    f"`MaskedLanguageModelDataset`. Received: {dataset!r}"
+                    "Expected a `LanguageModelDataset`, a "
+                    "`MaskedLanguageModelDataset` or a "
+                    f"`PermutationLanguageModelDataset`. Received: {dataset!r}"
                 )
         self.datasets = datasets
 

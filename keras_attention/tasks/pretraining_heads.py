@@ -6,6 +6,8 @@ Letters: B sequences, T tokens, V vocabulary.
 import numpy as np
 
 from keras_attention.data.corruption import mask_tokens
+from keras_attention.data.corruption import permute_tokens
+from keras_attention.layers.channel_bias import ChannelBias
 from keras_attention.tasks.raw_inputs import class_ids
 from keras_attention.tasks.task_head import POOLER
 from keras_attention.tasks.task_head import TaskHead
@@ -67,6 +69,86 @@ class NextToken(TaskHead):
             tokenizer.padding_id,
         )
         return {"token_ids": inputs, "padding_mask": mask}, targets, weights
+
+
+class LanguageModel(TaskHead):
+    """The token at each place, from vectors that may have read it.
+
+    Logits `(B, T, V)`, from the table of the tokens and a bias. See
+    `PermutationLanguageModel` for what it is trained with.
+    """
+
+    name = "language_model"
+    layers = ("language_model_head", "language_model_bias")
+    dataset = "PermutationLanguageModelDataset"
+
+    def attach(self, encoded):
+        table = encoded.embedding.token_embedding
+        if encoded.tie_embeddings:
+            x = table(encoded.tokens, reverse=True)
+        else:
+            x = encoded.dense(
+                encoded.tokens, table.input_dim, "language_model_head", use_bias=False
+            )
+        return ChannelBias(name="language_model_bias")(x)
+
+
+class PermutationLanguageModel(LanguageModel):
+    """Some tokens of a text, each from those before it in an order that is drawn.
+
+    Yang et al. 2019, arXiv:1906.08237, Sections 2.2 and 2.3: logits `(B, M, V)` of M
+    tokens of each text, from the stream that does not see them.
+    """
+
+    name = "permutation_language_model"
+    dataset = None
+
+    def take_labels(self, model, examples, labels):
+        """Texts are their own labels."""
+        if labels is not None:
+            raise ValueError(
+                f"{type(model).__name__} with head={self.name!r} draws itself which "
+                "tokens of a text it predicts. Received labels, too: leave them out."
+            )
+        return examples, examples
+
+    def read_labels(self, model, labels, examples):
+        return labels
+
+    def prepare_to_learn(self, model, examples, labels, length=None, seed=None):
+        inputs = model.encode_examples(examples, length)
+        tokenizer = model.tokenizer
+        drawn, targets, weights = permute_tokens(
+            inputs["token_ids"],
+            tokenizer.special_ids,
+            padding_id=tokenizer.padding_id,
+            seed=np.random.randint(2**31) if seed is None else seed,
+        )
+        return {**inputs, **drawn}, targets, weights
+
+    def complete(self, model, inputs):
+        """Lets the second stream stand where texts have masks."""
+        check_mask(model)
+        is_mask = inputs["token_ids"] == model.tokenizer.mask_id  # (B, T)
+        counts = is_mask.sum(axis=1)
+        if not counts.all():
+            ((mask,),) = model.tokenizer.tokens([[model.tokenizer.mask_id]])
+            raise ValueError(
+                f"{type(model).__name__} predicts the tokens under {mask}. Received a "
+                f"text without one, at position {counts.argmin()}. Write it where a "
+                "token is to be predicted."
+            )
+        # Places of masks in front, in their order.
+        order = np.argsort(~is_mask, axis=1, kind="stable")[:, : counts.max()]
+        stands = np.arange(counts.max()) < counts[:, None]
+        readable = np.broadcast_to(
+            ~is_mask[:, None], (*is_mask.shape, is_mask.shape[1])
+        )
+        return {
+            **inputs,
+            "permutation_mask": readable,
+            "target_positions": np.where(stands, order, -1).astype("int32"),
+        }
 
 
 class MaskedLanguageModel(TaskHead):

@@ -100,6 +100,18 @@ class TaskHead:
         """What was made of each text, `(rows, ...)`, laid together by example."""
         return array
 
+    def complete(self, model, inputs):
+        """The inputs of the model for texts that it is to answer about.
+
+        Args:
+            model: The model.
+            inputs: What the tokenizer made of the texts.
+
+        Returns:
+            Dict of arrays.
+        """
+        return inputs
+
     def take_labels(self, model, examples, labels):
         """What is learned from, before labels are read; see `RawInputs.take_labels`.
 
@@ -200,7 +212,8 @@ class EncodedText:
             `token_embedding`, for heads that predict words.
         padding_mask: `(B, T)`, for a sequence that its last token stands for.
         token_ids: `(B, C, T)`, where texts have choices.
-        pooled_from: Which token stands for the whole text, `"first"` or `"last"`.
+        pooled_from: Which token stands for the whole text: `"first"`, `"last"` of those
+            that are no padding, or `"end"`, whatever stands there.
         pooler: Activation of the layer behind it, or `None` for no such layer.
         pooler_dropout: Fraction dropped in front of that layer.
         has_pooled_output: Whether a model without a head returns that, too.
@@ -241,7 +254,7 @@ class EncodedText:
         if self.pooled_from == "last":
             x = LastToken(name="last_token")(x, self.padding_mask)
         else:
-            x = x[:, 0]
+            x = x[:, -1 if self.pooled_from == "end" else 0]
         if self.pooler is None:
             return x
         if self.pooler_dropout:

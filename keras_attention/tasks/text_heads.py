@@ -6,9 +6,11 @@ from keras_attention.tasks.classification_heads import MultipleChoice
 from keras_attention.tasks.classification_heads import Regression
 from keras_attention.tasks.classification_heads import TokenClassification
 from keras_attention.tasks.pretraining_heads import Bare
+from keras_attention.tasks.pretraining_heads import LanguageModel
 from keras_attention.tasks.pretraining_heads import MaskedLanguageModel
 from keras_attention.tasks.pretraining_heads import NextSentence
 from keras_attention.tasks.pretraining_heads import NextToken
+from keras_attention.tasks.pretraining_heads import PermutationLanguageModel
 from keras_attention.tasks.pretraining_heads import Pretraining
 from keras_attention.tasks.pretraining_heads import SentenceOrder
 from keras_attention.tasks.question_answering import QuestionAnswering
@@ -18,6 +20,8 @@ TEXT_HEADS = {
     for head in (
         Bare(),
         NextToken(),
+        LanguageModel(),
+        PermutationLanguageModel(),
         MaskedLanguageModel(),
         NextSentence(),
         SentenceOrder(),

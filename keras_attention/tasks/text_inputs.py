@@ -17,7 +17,15 @@ from keras_attention.tokenizers.published_tokenizer import PublishedTokenizer
 from keras_attention.tokenizers.vocabulary import shorten
 
 # The dtypes of the inputs that text models have.
-INPUTS = {"token_ids": "int32", "padding_mask": "bool", "segment_ids": "int32"}
+INPUTS = {
+    "token_ids": "int32",
+    "padding_mask": "bool",
+    "segment_ids": "int32",
+    "permutation_mask": "bool",
+    "target_positions": "int32",
+}
+# The inputs that have a number for each pair of tokens.
+PAIRWISE = ("permutation_mask",)
 
 
 class TextInputs(RawInputs):
@@ -39,6 +47,8 @@ class TextInputs(RawInputs):
       each text, a prompt, the answer, which alone is learned then. (Prompts with their
       answers may also be pairs of texts.) Both end with the tokenizer's end;
     - `"masked_language_model"`: nothing: words are hidden, others in each epoch;
+    - `"permutation_language_model"`: nothing: some tokens are predicted in an order
+      that is drawn, other ones in each epoch. `predict` takes texts with masks;
     - `"pretraining"`: for each pair the number of `"next_sentence"`, or of the other
       task that the paper has; words are hidden, too;
     - `"classification"`, `"next_sentence"`, `"sentence_order"`: a number or a name for
@@ -188,7 +198,7 @@ class TextInputs(RawInputs):
         Returns:
             Dict of arrays `(B, T)`, or `(B, C, T)` where texts have C choices.
         """
-        return self.encode_examples(examples, length)
+        return self.task.complete(self, self.encode_examples(examples, length))
 
     def encode_examples(self, examples, length=None, **options):
         """What the tokenizer makes of examples.
@@ -354,10 +364,12 @@ def text_inputs(head, *names):
 
     Args:
         head: The head of the model.
-        *names: Some of `token_ids`, `padding_mask` and `segment_ids`.
+        *names: Some of `token_ids`, `padding_mask` and `segment_ids`, and of what
+            XLNet reads besides, `permutation_mask` and `target_positions`.
 
     Returns:
-        Dict of `keras.Input`, `(B, T)`, or `(B, C, T)` where each text has C choices;
+        Dict of `keras.Input`, `(B, T)`, or `(B, C, T)` where each text has C choices,
+        and `(B, T, T)` for what is of pairs of tokens;
         and a list of what the encoder reads, `(B, T)` or `(B C, T)`.
 
     Example:
@@ -367,8 +379,10 @@ def text_inputs(head, *names):
     (None, None)
     """
     has_choices = head == "multiple_choice"
-    shape = (None, None) if has_choices else (None,)
-    inputs = {name: keras.Input(shape, dtype=INPUTS[name], name=name) for name in names}
+    inputs = {}
+    for name in names:
+        shape = (None,) * (1 + has_choices + (name in PAIRWISE))
+        inputs[name] = keras.Input(shape, dtype=INPUTS[name], name=name)
     if not has_choices:
         return inputs, list(inputs.values())
     return inputs, [SplitChoices()(tensor) for tensor in inputs.values()]

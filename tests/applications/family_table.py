@@ -142,8 +142,40 @@ DEBERTA_ARGUMENTS = {
     "pooler_activation": "tanh",
     "pooler_dropout": 0.3,
 }
+# Clamped distances, a wider norm, and what a summary has of its own.
+XLNET_CONFIG = {
+    "vocab_size": 41,
+    "d_model": 12,
+    "n_layer": 2,
+    "n_head": 3,
+    "d_inner": 20,
+    "ff_activation": "gelu_new",
+    "layer_norm_eps": 0.05,
+    "clamp_len": 3,
+    "mem_len": 9,
+    "summary_activation": "relu",
+    "pad_token_id": 3,
+}
+XLNET_HEADS = {
+    "language_model": ("LMHeadModel", {}, {None: "logits"}),
+    "untied_language_model": (
+        "LMHeadModel",
+        {"tie_word_embeddings": False},
+        {None: "logits"},
+    ),
+    **{
+        name: head
+        for name, head in HEADS.items()
+        if name not in ("masked_language_model", "untied")
+    },
+    "question_answering": (
+        "ForQuestionAnsweringSimple",
+        *HEADS["question_answering"][1:],
+    ),
+}
 # Variants of a head.
 SAME_HEAD = {
+    "untied_language_model": "language_model",
     "untied": "masked_language_model",
     "their_words": "masked_language_model",
     "convolution": "token_classification",
@@ -186,6 +218,10 @@ class Row:
         arguments: More arguments of ours.
         preset_words: Number of words of its presets.
         mask: Where the padding is in what heads read.
+        words: The head that predicts words.
+        pretraining: The head that is trained first.
+        has_memory: Whether its blocks read a memory, too.
+        left_out: Names in `ARGUMENTS` that it has not.
     """
 
     model: type
@@ -197,6 +233,15 @@ class Row:
     arguments: dict = dataclasses.field(default_factory=dict)
     preset_words: int = 30522
     mask: np.ndarray = dataclasses.field(default_factory=lambda: MASK)
+    words: str = "masked_language_model"
+    pretraining: str = "masked_language_model"
+    has_memory: bool = False
+    left_out: frozenset = frozenset()
+
+    def all_arguments(self):
+        """An argument of each name, none at its default."""
+        arguments = {**ARGUMENTS, **self.arguments}
+        return {k: v for k, v in arguments.items() if k not in self.left_out}
 
     def inputs(self, head, mask=None):
         """What our model and theirs read, with choices where the head has some."""
@@ -313,6 +358,28 @@ ROWS = [
         DISTILBERT_CONFIG,
         HEADS,
         arguments={"question_answering_dropout": 0.3},
+    ),
+    Row(
+        applications.XLNet,
+        "XLNet",
+        XLNET_CONFIG,
+        XLNET_HEADS,
+        has_segments=True,
+        arguments={
+            "epsilon": 0.1,
+            "use_causal_mask": True,
+            "same_length": True,
+            "max_distance": 4,
+            "second_half_reversed": True,
+            "memory_length": 6,
+            "reused_length": 3,
+            "pooler_activation": "relu",
+        },
+        preset_words=32000,
+        words="language_model",
+        pretraining="permutation_language_model",
+        has_memory=True,
+        left_out=frozenset({"attention_dropout"}),
     ),
 ]
 CASES = [(row, head) for row in ROWS for head in row.heads]

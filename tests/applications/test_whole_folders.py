@@ -16,6 +16,7 @@ from published_tokenizers import write_deberta
 from published_tokenizers import write_distilbert
 from published_tokenizers import write_gpt2
 from published_tokenizers import write_roberta
+from published_tokenizers import write_xlnet
 
 pytestmark = pytest.mark.once
 transformers = pytest.importorskip("transformers")
@@ -32,6 +33,7 @@ WRITERS = {
     "MegatronBert": write_bert,
     "Deberta": write_deberta,
     "DebertaV2": write_deberta,
+    "XLNet": write_xlnet,
 }
 
 
@@ -41,6 +43,9 @@ def tokenizer_of(writer, tmp_path):
     return load_tokenizer(writer(folder))
 
 
+@pytest.mark.filterwarnings(
+    "ignore:A published config.json has no field for max_length"
+)
 @pytest.mark.parametrize("row", ROWS, ids=[row.published for row in ROWS])
 def test_a_pipeline_of_transformers_classifies_as_we_do(tmp_path, row):
     tokenizer = tokenizer_of(WRITERS[row.published], tmp_path)

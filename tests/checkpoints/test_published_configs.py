@@ -18,7 +18,6 @@ CONFIGS = json.loads(
 )
 # Models that are not here yet.
 UNKNOWN = {
-    "xlnet-base-cased": "model_type='xlnet'",
     "Salesforce/blip-image-captioning-base": "model_type='blip'",
     "trocr-base": "decoder has model_type='trocr'",
 }
@@ -30,6 +29,7 @@ SMALL = {
     "GPT": {**TEXT, "vocabulary_size": 9},
     "GPT2": {**TEXT, "vocabulary_size": 9},
     "ViT": {**TEXT, "image_size": 32},
+    "XLNet": {**TEXT, "vocabulary_size": 9},
     "Transformer": {
         **TEXT,
         "num_decoder_layers": 1,
@@ -57,6 +57,11 @@ READ = {
             "use_absolute_positions": False,
             "head": None,
         },
+        "",
+    ),
+    "xlnet-base-cased": (
+        "XLNet",
+        {"memory_length": None, "max_distance": None, "head": "language_model"},
         "",
     ),
     "gpt2": ("GPT2", {"num_layers": 12, "head": "next_token"}, ""),

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from keras_attention.data import mask_tokens
+from keras_attention.data import permute_tokens
 from keras_attention.data.corruption import choose_spans
 
 pytestmark = pytest.mark.once
@@ -156,3 +157,50 @@ def test_a_span_is_hidden_as_a_whole(rng):
 def test_spans_of_less_than_one_token_are_refused(rng):
     with pytest.raises(ValueError, match="`max_span` must be"):
         mask(make_rows(rng, 2), max_span=0)
+
+
+def test_one_token_in_six_is_predicted_from_those_before_it(rng):
+    """Of 20 tokens 3, of 40 tokens 7; all that is not predicted is read by all."""
+    token_ids = make_rows(rng, 10)
+    drawn, labels, weights = permute_tokens(token_ids, SPECIAL, seed=3)
+    places, is_read = drawn["target_positions"], drawn["permutation_mask"]
+    assert places.shape == labels.shape == weights.shape == (10, 7)
+    assert weights.sum(axis=1).tolist() == [3, 7] * 5
+    np.testing.assert_array_equal(weights == 1, places >= 0)
+    for row in range(10):
+        chosen = places[row, places[row] >= 0]  # in the order in which they come
+        np.testing.assert_array_equal(
+            labels[row, : len(chosen)], token_ids[row, chosen]
+        )
+        assert not np.isin(token_ids[row, chosen], SPECIAL).any()
+        others = np.setdiff1d(np.arange(LENGTH), chosen)
+        assert is_read[row][:, others].all()
+        assert not is_read[row][np.ix_(others, chosen)].any()
+        before = np.tri(len(chosen), k=-1, dtype=bool)
+        np.testing.assert_array_equal(is_read[row][np.ix_(chosen, chosen)], before)
+
+
+def test_what_is_predicted_comes_in_spans_and_is_another_with_another_seed(rng):
+    token_ids = rng.integers(5, SIZE, (300, 60))
+    drawn, _, _ = permute_tokens(token_ids, SPECIAL, longest_span=3)
+    places = np.sort(drawn["target_positions"], axis=1)
+    is_next = np.diff(places, axis=1) == 1
+    assert 0.3 < is_next.mean() < 0.6  # one in six, were each drawn for itself
+    again, _, _ = permute_tokens(token_ids, SPECIAL, longest_span=3)
+    other, _, _ = permute_tokens(token_ids, SPECIAL, longest_span=3, seed=1)
+    key = "target_positions"
+    np.testing.assert_array_equal(again[key], drawn[key])
+    assert (other[key] != drawn[key]).any(axis=1).mean() > 0.9
+
+
+@pytest.mark.parametrize(
+    "token_ids, options, message",
+    [
+        (np.ones(3, int), {}, r"integers \(B, T\). Received: shape \(3,\)"),
+        (np.ones((1, 3), int), {"context": 0}, "`context` must be 1 or more"),
+        (np.ones((1, 3), int), {"longest_span": 0}, "`longest_span` must be 1 or"),
+    ],
+)
+def test_an_order_that_cannot_be_drawn_is_told(token_ids, options, message):
+    with pytest.raises(ValueError, match=message):
+        permute_tokens(token_ids, **options)

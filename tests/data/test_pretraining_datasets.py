@@ -12,6 +12,7 @@ from keras_attention.applications import GPT2
 from keras_attention.data import FollowEpochs
 from keras_attention.data import LanguageModelDataset
 from keras_attention.data import MaskedLanguageModelDataset
+from keras_attention.data import PermutationLanguageModelDataset
 from keras_attention.tokenizers import load_tokenizer
 from keras_attention.tokenizers import train_byte_pairs
 from keras_attention.tokenizers.tokenizer_files import word_piece_tokenizer
@@ -387,3 +388,47 @@ def test_gpt2_is_fit_from_it(text, byte_pairs):
         losses.append((np.log(np.exp(logits).sum(-1)) - chosen)[weights == 1])
     expected = np.exp(np.concatenate(losses).mean())
     assert found["perplexity"] == pytest.approx(expected, rel=1e-4)
+
+
+@pytest.mark.once
+def test_an_epoch_of_orders_shows_each_token_once(documents):
+    """Behind the padding, before a separator and the class; other orders each time."""
+    dataset = PermutationLanguageModelDataset(
+        documents, WORDS, max_length=13, batch_size=4, seed=1
+    )
+    expected = sorted(re.sub(r"\s", "", documents.read_text()))
+    epochs = []
+    for _ in range(2):
+        shown, drawn = [], []
+        for inputs, labels, weights in batches(dataset):
+            places = inputs["target_positions"]
+            assert (places.shape, labels.shape) == ((4, 2), (4, 2))
+            ids = np.take_along_axis(inputs["token_ids"], np.maximum(places, 0), axis=1)
+            np.testing.assert_array_equal(np.where(places < 0, 0, ids), labels)
+            assert inputs["segment_ids"][:, -2:].tolist() == [[0, 2]] * 4
+            for row, mask in zip(
+                inputs["token_ids"][weights.any(axis=1)],
+                inputs["padding_mask"][weights.any(axis=1)],
+                strict=True,
+            ):
+                tokens = WORDS.tokens([row[mask]])[0]
+                assert mask.tolist() == sorted(mask)
+                assert tokens[-2:] == ["[SEP]", "[CLS]"]
+                shown += [token for token in tokens if len(token) == 1]
+            drawn.append(places.tolist())
+        assert sorted(shown) == expected
+        epochs.append(drawn)
+        dataset.on_epoch_end()
+    assert epochs[0] != epochs[1]
+    dataset.epoch = 0
+    inputs, _, _ = dataset[0]
+    assert inputs["target_positions"].tolist() == epochs[0][0]
+
+
+@pytest.mark.once
+def test_orders_that_cannot_be_made_are_told(documents):
+    plain = train_byte_pairs(documents, vocabulary_size=260)
+    with pytest.raises(ValueError, match="Received one without class_id, separator_id"):
+        PermutationLanguageModelDataset(documents, plain)
+    with pytest.raises(ValueError, match="must be 4 or more. Received: max_length=3"):
+        PermutationLanguageModelDataset(documents, WORDS, max_length=3)
