@@ -17,6 +17,7 @@ from keras_attention.applications.attention_seq2seq import (
 )
 from keras_attention.applications.bert import BERT as BERT
 from keras_attention.applications.camembert import CamemBERT as CamemBERT
+from keras_attention.applications.convnext import ConvNeXt as ConvNeXt
 from keras_attention.applications.deberta import DeBERTa as DeBERTa
 from keras_attention.applications.deberta import DeBERTaV2 as DeBERTaV2
 from keras_attention.applications.deit import DeiT as DeiT
@@ -29,6 +30,7 @@ from keras_attention.applications.lstmn_language_model import (
     LSTMNLanguageModel as LSTMNLanguageModel,
 )
 from keras_attention.applications.megatron_bert import MegatronBERT as MegatronBERT
+from keras_attention.applications.resnet import ResNet as ResNet
 from keras_attention.applications.rnn_captioner import RNNCaptioner as RNNCaptioner
 from keras_attention.applications.rnn_seq2seq import RNNSeq2Seq as RNNSeq2Seq
 from keras_attention.applications.roberta import RoBERTa as RoBERTa

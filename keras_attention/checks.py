@@ -135,3 +135,30 @@ def check_tokens(layer_name, **token_ids):
                 f"{shape} in layer {layer_name!r}. Leave out texts that are empty, or "
                 "pad them to a token."
             )
+
+
+def check_stages(**lists):
+    """Refuses stages of which not each has all that it needs.
+
+    Args:
+        **lists: Lists with a number for each stage, by name.
+
+    Raises:
+        ValueError: They are not as long as each other, or hold no positive numbers.
+
+    Example:
+
+    >>> check_stages(hidden_dims=(8, 16), num_layers=(1, 2))
+    """
+    lengths = {
+        name: len(x) if isinstance(x, list | tuple) else 0 for name, x in lists.items()
+    }
+    received = ", ".join(f"{name}={value!r}" for name, value in lists.items())
+    if len(set(lengths.values())) != 1 or 0 in lengths.values():
+        raise ValueError(
+            f"Each stage needs one number of each of {', '.join(lists)}: lists of one "
+            f"length. Received: {received}"
+        )
+    found = [number for values in lists.values() for number in values]
+    if any(not isinstance(n, numbers.Integral) or n < 1 for n in found):
+        raise ValueError(f"Stages have positive whole numbers. Received: {received}")

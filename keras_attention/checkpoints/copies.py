@@ -30,6 +30,24 @@ class Copy:
 
 
 @dataclasses.dataclass(frozen=True)
+class Beside:
+    """A number that nobody reads and that others expect beside a tensor.
+
+    Args:
+        of: Name of the tensor.
+        value: What is written.
+
+    Example:
+
+    >>> Beside("norm.running_var").value
+    0
+    """
+
+    of: str
+    value: int = 0
+
+
+@dataclasses.dataclass(frozen=True)
 class Buffer:
     """A tensor that is computed, not learned, such as a causal mask.
 

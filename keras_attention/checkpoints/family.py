@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Callable
 from collections.abc import Mapping
 
+from keras_attention.checkpoints.copies import Beside
 from keras_attention.checkpoints.copies import Copy
 from keras_attention.checkpoints.fields import find
 from keras_attention.checkpoints.fields import FIXED
@@ -46,8 +47,8 @@ class Family:
         prefix: What stands before all names but those of heads, where there is a head.
         harmless: Dict from published names, patterns as in a `Rule` and without the
             prefix, that need no place in the model, to what they are: a `Copy`, a
-            `Buffer`, or `UNUSED`; or a function from the arguments of the published
-            model to that dict.
+            `Beside`, a `Buffer`, or `UNUSED`; or a function from the arguments of the
+            published model to that dict.
         beside: Arguments that the published layout cannot say and that change nothing
             in what a trained model computes. They are kept in a field of ours.
         read: Function from `config.json` to arguments that fields cannot express.
@@ -323,7 +324,9 @@ class Family:
 
         def harmless(arguments):
             return {
-                rename(name): Copy(rename(kind.of)) if isinstance(kind, Copy) else kind
+                rename(name): dataclasses.replace(kind, of=rename(kind.of))
+                if isinstance(kind, Beside | Copy)
+                else kind
                 for name, kind in self.harmless_for(arguments).items()
             }
 

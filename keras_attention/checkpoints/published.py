@@ -6,6 +6,7 @@ import warnings
 import keras
 import numpy as np
 
+from keras_attention.checkpoints.copies import Beside
 from keras_attention.checkpoints.copies import Buffer
 from keras_attention.checkpoints.copies import Copy
 from keras_attention.checkpoints.rules import match
@@ -275,4 +276,21 @@ def save_published(model, folder, family, arguments):
         for name, array in zip(transfer.names, parts, strict=True):
             name = family.without_prefix(name) if is_bare else name
             arrays[name] = np.asarray(array, order="C")
+    arrays |= _numbers_beside(arrays, family, arguments)
     write_tensors(folder, arrays, {"format": "pt"})
+
+
+def _numbers_beside(arrays, family, arguments):
+    """What others expect beside the tensors that are written."""
+    found = {}
+    for pattern, kind in family.harmless_for(arguments).items():
+        if not isinstance(kind, Beside):
+            continue
+        for name in arrays:
+            short = family.without_prefix(name)
+            match = pattern_of(kind.of).fullmatch(short)
+            if match:
+                prefix = name.removesuffix(short)
+                full = prefix + pattern.format(**match.groupdict())
+                found[full] = np.array(kind.value, "int64")
+    return found

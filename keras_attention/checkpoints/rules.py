@@ -63,6 +63,16 @@ CONVOLUTION = each(
     lambda kernel: np.transpose(kernel, (2, 3, 1, 0)),
     lambda kernel: np.transpose(kernel, (3, 2, 0, 1)),
 )
+# One that reads each channel by itself: (channels, 1, height, width).
+DEPTHWISE = each(
+    lambda kernel: np.transpose(kernel, (2, 3, 0, 1)),
+    lambda kernel: np.transpose(kernel, (2, 3, 0, 1)),  # which is its own way back
+)
+# One of one place, which is a `Linear`: (outputs, inputs, 1, 1).
+POINTWISE = each(
+    lambda kernel: np.transpose(kernel[..., 0, 0]),
+    lambda kernel: np.transpose(kernel)[..., None, None],
+)
 # PyTorch's `Conv1d`: (outputs, inputs, length).
 CONVOLUTION_1D = each(
     lambda kernel: np.transpose(kernel, (2, 1, 0)),

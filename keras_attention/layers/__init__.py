@@ -12,6 +12,9 @@ from keras_attention.layers.attention_pooling import (
 from keras_attention.layers.bahdanau_decoder import BahdanauDecoder as BahdanauDecoder
 from keras_attention.layers.channel_bias import ChannelBias as ChannelBias
 from keras_attention.layers.class_token import ClassToken as ClassToken
+from keras_attention.layers.convolution import ConvNeXtBlock as ConvNeXtBlock
+from keras_attention.layers.convolution import GlobalResponseNorm as GlobalResponseNorm
+from keras_attention.layers.convolution import ResNetBlock as ResNetBlock
 from keras_attention.layers.disentangled_scores import (
     DisentangledScores as DisentangledScores,
 )

@@ -1,6 +1,7 @@
 """Whole branches dropped at random in training (Huang et al. 2016)."""
 
 import keras
+import numpy as np
 from keras import ops
 
 from keras_attention.checks import check_rate
@@ -46,3 +47,24 @@ class DropPath(BaseLayer):
         draws = keras.random.uniform(shape, seed=self.seed_generator)
         kept = ops.cast(draws >= self.rate, inputs.dtype) / (1 - self.rate)
         return inputs * kept
+
+
+def drop_path_rates(drop_path, num_layers):
+    """The fraction of dropped branches of each block, which grows from 0.
+
+    Args:
+        drop_path: That of the last block.
+        num_layers: Number of blocks of each stage.
+
+    Returns:
+        A list for each stage.
+
+    Example:
+
+    >>> drop_path_rates(0.2, (1, 2))
+    [[0.0], [0.1, 0.2]]
+    """
+    check_rate(drop_path=drop_path)
+    rates = np.linspace(0.0, drop_path, sum(num_layers))
+    parts = np.split(rates, np.cumsum(num_layers)[:-1])
+    return [part.tolist() for part in parts]

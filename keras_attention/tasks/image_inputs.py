@@ -10,9 +10,13 @@ import numpy as np
 
 from keras_attention.images.image_processor import ImageProcessor
 from keras_attention.images.images import is_pillow
+from keras_attention.layers.grid_encoder import image_sides
 from keras_attention.tasks.image_heads import IMAGE_CLASSIFICATION
 from keras_attention.tasks.raw_inputs import RawInputs
 from keras_attention.tasks.raw_inputs import read_strings
+
+# Of ImageNet, for which most published models were trained.
+IMAGE_SIZE = 224
 
 
 class ImageInputs(RawInputs):
@@ -160,3 +164,16 @@ def is_levels(x):
     """Whether it is an array of pictures of integers or booleans."""
     is_array = len(getattr(x, "shape", ())) in (3, 4) and hasattr(x, "dtype")
     return is_array and ("int" in str(x.dtype) or "bool" in str(x.dtype))
+
+
+def sides_of(image_size, image_processor):
+    """Height and width of the inputs: as asked, as prepared, or 224.
+
+    Example:
+
+    >>> sides_of(None, None), sides_of(96, None)
+    ((224, 224), (96, 96))
+    """
+    if image_size is None and image_processor is not None:
+        image_size = image_processor.output_size
+    return image_sides(IMAGE_SIZE if image_size is None else image_size)

@@ -39,13 +39,12 @@ class Row:
             states` there, in their layout, and of weights of attention or `None`.
         timm: Dict from a name to that of timm's model and its arguments.
         given: What the published files do not say.
-        num_weights: Function of the arguments of a preset to the number of parameters.
+        is_written_for_timm: Whether what is read from timm is written for it.
     """
 
     model: type
     arguments: dict
     size: tuple
-    num_weights: Callable
     channels: int = 3
     published: str | None = None
     config: dict = dataclasses.field(default_factory=dict)
@@ -57,18 +56,6 @@ class Row:
 
     def pictures(self, channels=None):
         return pictures(*self.size, channels or self.channels)
-
-
-def of_equal_blocks(model):
-    """Counts the parameters of a preset of a model by one of its blocks."""
-
-    def count(arguments):
-        small = model(**{**arguments, "num_layers": 1})
-        (block,) = small.encoder.blocks
-        size = sum(int(np.prod(weight.shape)) for weight in block.weights)
-        return small.count_params() + (arguments["num_layers"] - 1) * size
-
-    return count
 
 
 def token_states(model, images):
@@ -125,7 +112,6 @@ DEIT = Row(
     applications.DeiT,
     {**TOKENS, "use_pooler": True, "answer": "class_token"},
     (12, 20),
-    of_equal_blocks(applications.DeiT),
     channels=2,
     published="DeiT",
     config=TOKENS_CONFIG,
@@ -160,7 +146,6 @@ DEIT3 = Row(
     applications.DeiT3,
     {**TOKENS, "layer_scale": 0.3},
     (12, 20),
-    of_equal_blocks(applications.DeiT3),
     timm={
         "third": ("deit3_base_patch16_224", TOKENS_TIMM),
         "without bias": (
@@ -170,6 +155,144 @@ DEIT3 = Row(
     },
     is_written_for_timm=True,
 )
-ROWS = [DEIT, DEIT3]
+
+
+def stage_states(first):
+    """What stands before the first stage and behind each, channels first."""
+
+    def states(model, images):
+        layers = [layer.name for layer in model.layers]
+        names = [name for name in layers if name.startswith("stage_")]
+        last = {name.split("_block_")[0]: name for name in names if "_block_" in name}
+        for name in (first, *last.values()):
+            yield to_numpy(cut(model, name)(images)).transpose(0, 3, 1, 2), None
+
+    return states
+
+
+PICTURES = {
+    "image_processor": ImageProcessor(shortest_edge=19, crop_size=(17, 20)),
+    "image_size": [17, 20],
+    "num_channels": 1,
+    "drop_path": 0.1,
+    "num_classes": 3,
+    "class_names": ["x", "y", "z"],
+    "seed": 2,
+    "name": "mine",
+}
+STAGE_HEADS = {
+    "classes": ("ForImageClassification", CLASSES, {}, {None: "logits"}),
+    "none": (
+        "Model",
+        {},
+        {},
+        {"features": "last_hidden_state", "pooled": "pooler_output"},
+    ),
+}
+RESNET = Row(
+    applications.ResNet,
+    {
+        **PICTURES,
+        "stem_dim": 4,
+        "hidden_dims": [8, 12],
+        "num_layers": [2, 1],
+        "kind": "basic",
+        "strides_first": True,
+        "strides_in_first_stage": True,
+        "activation": "gelu",
+    },
+    (37, 50),
+    channels=2,
+    published="ResNet",
+    config={
+        "num_channels": 2,
+        "embedding_size": 6,
+        "hidden_sizes": [8, 12, 20],
+        "depths": [1, 2, 1],
+        "hidden_act": "gelu",
+    },
+    heads={
+        **STAGE_HEADS,
+        "basic": (
+            "ForImageClassification",
+            {**CLASSES, "layer_type": "basic", "downsample_in_first_stage": True},
+            {},
+            {None: "logits"},
+        ),
+        "version 1": (
+            "ForImageClassification",
+            {**CLASSES, "downsample_in_bottleneck": True},
+            {},
+            {None: "logits"},
+        ),
+    },
+    states=stage_states("max_pooling"),
+    timm={
+        "basic": (
+            "resnet18",
+            {"layers": [1, 2, 1, 1], "channels": [6, 8, 12, 20], "num_classes": 5},
+        ),
+        "bottleneck": (
+            "resnet50",
+            {"layers": [2, 1, 1, 1], "channels": [3, 2, 4, 5], "num_classes": 5},
+        ),
+    },
+    given={"image_size": (37, 50)},
+)
+CONVNEXT_CONFIG = {
+    "image_size": [37, 50],
+    "num_channels": 2,
+    "patch_size": 3,
+    "num_stages": 3,
+    "hidden_sizes": [8, 12, 20],
+    "depths": [1, 2, 1],
+    "hidden_act": "relu",
+    "layer_norm_eps": 0.05,
+}
+CONVNEXT_ARGUMENTS = {
+    **PICTURES,
+    "patch_size": 3,
+    "hidden_dims": [8, 12],
+    "num_layers": [2, 1],
+    "activation": "relu",
+    "epsilon": 0.1,
+}
+CONVNEXT_TIMM = {
+    "dims": [6, 8, 12, 20],
+    "depths": [1, 2, 1, 1],
+    "patch_size": 3,
+    "num_classes": 5,
+}
+CONVNEXT = Row(
+    applications.ConvNeXt,
+    {**CONVNEXT_ARGUMENTS, "layer_scale": None, "use_response_norm": True},
+    (37, 50),
+    channels=2,
+    published="ConvNext",
+    config=CONVNEXT_CONFIG,
+    heads={
+        **STAGE_HEADS,
+        "no layer scale": (
+            "ForImageClassification",
+            {**CLASSES, "layer_scale_init_value": 0.0},
+            {},
+            {None: "logits"},
+        ),
+    },
+    states=stage_states("stem_norm"),
+    timm={
+        "version 1": ("convnext_tiny", {**CONVNEXT_TIMM, "act_layer": "relu"}),
+        "version 2": ("convnextv2_tiny", CONVNEXT_TIMM),
+        "narrow": ("convnextv2_atto", {"depths": [1, 1, 1, 1], "num_classes": 5}),
+    },
+    given={"image_size": (37, 50)},
+)
+CONVNEXT_V2 = dataclasses.replace(
+    CONVNEXT,
+    published="ConvNextV2",
+    heads=STAGE_HEADS,
+    timm={},
+)
+ROWS = [DEIT, DEIT3, RESNET, CONVNEXT, CONVNEXT_V2]
 CASES = [(row, head) for row in ROWS for head in row.heads]
 TIMM_CASES = [(row, case) for row in ROWS for case in row.timm]

@@ -1,0 +1,9 @@
+"""The layers of convolutional networks: what attention is measured against."""
+
+from keras_attention.layers.convolution.convnext_block import (
+    ConvNeXtBlock as ConvNeXtBlock,
+)
+from keras_attention.layers.convolution.convnext_block import (
+    GlobalResponseNorm as GlobalResponseNorm,
+)
+from keras_attention.layers.convolution.resnet_block import ResNetBlock as ResNetBlock
