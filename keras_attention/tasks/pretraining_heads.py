@@ -6,7 +6,7 @@ Letters: B sequences, T tokens, V vocabulary.
 import numpy as np
 
 from keras_attention.data.corruption import mask_tokens
-from keras_attention.tasks.raw_inputs import class_ids
+from keras_attention.tasks.class_ids import class_ids
 from keras_attention.tasks.task_head import POOLER
 from keras_attention.tasks.task_head import TaskHead
 from keras_attention.tasks.task_head import WORDS
