@@ -228,7 +228,7 @@ class Report:
             f"{'':38} {'':22} {'seconds':>9} {'ratio':>6} {'of matmul':>9}"
         )
 
-    def compare(self, case, calls, flops=None, rounds=None, per=1):
+    def compare(self, case, calls, flops=None, rounds=None, per=1, settle=True):
         """Times contenders in turn, and prints and keeps their medians.
 
         Args:
@@ -238,13 +238,15 @@ class Report:
                 of a matrix product.
             rounds: Timed calls of each; by default those of the options.
             per: What the seconds are divided by, such as a number of blocks.
+            settle: Whether calls are made once before they are timed; those that take
+                seconds need not.
         """
         spare = SPARE_SECONDS if self.options.size == "full" else 0.0
         timed = time_in_turn(
             calls,
             rounds or self.options.rounds,
             spare_seconds=spare,
-            settle=len(calls) > 1,
+            settle=settle and len(calls) > 1,
         )
         for contender, seconds in timed.items():
             seconds = [round(second / per, 7) for second in seconds]

@@ -6,7 +6,7 @@ Letters: B examples, T tokens, C classes.
 import numpy as np
 
 from keras_attention.layers.choices import JoinChoices
-from keras_attention.tasks.raw_inputs import class_ids
+from keras_attention.tasks.class_ids import class_ids
 from keras_attention.tasks.task_head import CLASSES
 from keras_attention.tasks.task_head import POOLER
 from keras_attention.tasks.task_head import TaskHead

@@ -8,7 +8,7 @@ import numpy as np
 from keras_attention.data.corruption import mask_tokens
 from keras_attention.data.corruption import permute_tokens
 from keras_attention.layers.channel_bias import ChannelBias
-from keras_attention.tasks.raw_inputs import class_ids
+from keras_attention.tasks.class_ids import class_ids
 from keras_attention.tasks.task_head import POOLER
 from keras_attention.tasks.task_head import TaskHead
 from keras_attention.tasks.task_head import WORDS

@@ -15,7 +15,7 @@ from keras_attention.layers.base import another
 from keras_attention.layers.channel_bias import ChannelBias
 from keras_attention.layers.last_token import LastToken
 from keras_attention.ops.activations import ACTIVATIONS
-from keras_attention.tasks.raw_inputs import class_ids
+from keras_attention.tasks.class_ids import class_ids
 
 # The layers that heads share, by name.
 POOLER = ("pooler",)

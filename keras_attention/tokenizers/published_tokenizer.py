@@ -11,11 +11,10 @@ import pathlib
 import keras
 import numpy as np
 
-from keras_attention.checks import check_choice
 from keras_attention.files import replace_file
+from keras_attention.tokenizers.encoder import Encoder
 from keras_attention.tokenizers.overrides import is_rebuilt
 from keras_attention.tokenizers.pipelines import append_tokens
-from keras_attention.tokenizers.pipelines import import_tokenizers
 from keras_attention.tokenizers.pipelines import number_of_ids
 from keras_attention.tokenizers.pipelines import open_pipeline
 from keras_attention.tokenizers.settings import is_token_name
@@ -24,18 +23,10 @@ from keras_attention.tokenizers.settings import to_json
 from keras_attention.tokenizers.settings import TOKENIZER
 from keras_attention.tokenizers.settings import write_settings
 from keras_attention.tokenizers.texts import check_texts
-from keras_attention.tokenizers.texts import check_words
 from keras_attention.tokenizers.texts import clean_up
 from keras_attention.tokenizers.texts import known_rows
-from keras_attention.tokenizers.texts import read_strings
 from keras_attention.tokenizers.texts import shorten
 from keras_attention.tokenizers.tokenizer import Tokenizer
-
-STRATEGIES = {
-    True: "longest_first",
-    "only_first": "only_first",
-    "only_second": "only_second",
-}
 
 
 @keras.saving.register_keras_serializable("keras_attention")
@@ -83,7 +74,7 @@ class PublishedTokenizer(Tokenizer):
         }
         self.has_segments = has_segments
         self.max_length, self.truncate = max_length, truncate
-        self._cutting = {}
+        self._encoder = Encoder(self._tokenizer, self._settings)
 
     def _has(self, token):
         """Whether a special token has an id; what is none stays."""
@@ -177,7 +168,7 @@ class PublishedTokenizer(Tokenizer):
                 f"A token must be more than spaces. Received: {shorten(tokens)}."
             )
         count = append_tokens(self._tokenizer, tokens, special)
-        self._cutting.clear()
+        self._encoder.forget()
         for cached in ("_json", "_size"):
             self.__dict__.pop(cached, None)
         return count
@@ -330,96 +321,14 @@ class PublishedTokenizer(Tokenizer):
 
     def _encode(self, texts, pairs, max_length, truncate, first=0, stride=None):
         """The encodings of texts, of which the first has the number `first`."""
-        truncate = self.truncate if truncate is None else truncate
-        if max_length is None:
-            max_length = self.max_length
-        if max_length is None and truncate:
-            max_length = self._length_when_cut(stride)
-        texts, pairs = read_strings(texts), read_strings(pairs)
-        check_choice((False, *STRATEGIES), truncate=truncate)
-        is_words = isinstance(texts, list | tuple) and isinstance(
-            next(iter(texts), None), list | tuple
+        return self._encoder.encode(
+            texts,
+            pairs,
+            self.max_length if max_length is None else max_length,
+            self.truncate if truncate is None else truncate,
+            first,
+            stride,
         )
-        check = check_words if is_words else check_texts
-        texts = inputs = check(texts, "texts")
-        if pairs is not None:
-            pairs = check(pairs, "pairs")
-            if len(pairs) != len(texts):
-                raise ValueError(
-                    "`pairs` must hold the second text of each pair. Received: "
-                    f"{len(texts)} texts and {len(pairs)} pairs."
-                )
-            inputs = list(zip(texts, pairs, strict=True))
-        tokenizer = self._tokenizer
-        if max_length is not None:
-            max_length = operator.index(max_length)
-            if truncate:
-                has_pairs = pairs is not None
-                tokenizer = self._cutting_at(max_length, truncate, has_pairs, stride)
-        try:
-            found = tokenizer.encode_batch(inputs, is_pretokenized=is_words)
-        except (KeyboardInterrupt, SystemExit, MemoryError):
-            raise
-        except BaseException as error:  # the library raises nothing more precise
-            overlap = "" if stride is None else f", stride={stride}"
-            raise ValueError(
-                f"The texts cannot be cut to max_length={max_length} with truncate="
-                f"{truncate!r}{overlap}: {error}. Cut with truncate=True, or raise "
-                "`max_length`."
-            ) from None
-        lengths = [len(encoding.ids) for encoding in found]
-        if max_length is not None and max(lengths) > max_length:
-            i = next(i for i, length in enumerate(lengths) if length > max_length)
-            raise ValueError(
-                f"Text {first + i} needs {lengths[i]} tokens, more than max_length="
-                f"{max_length}: {shorten(texts[i])}. The longest needs {max(lengths)}. "
-                "Raise `max_length`, or cut with truncate=True."
-            )
-        return found
-
-    def _length_when_cut(self, stride):
-        """The length that the model was published with, if a text is to be cut."""
-        length = self._settings.get("model_max_length")
-        if length is not None and length < 2**31:
-            return int(length)
-        if stride is not None:
-            raise ValueError(
-                f"`stride` cuts texts into windows of `max_length`. Received: stride="
-                f"{stride} without `max_length`, and the tokenizer has none either."
-            )
-        return None
-
-    def _cutting_at(self, max_length, truncate, has_pairs, stride):
-        """Another tokenizer: to cut texts is a setting of one, not of a call."""
-        if truncate == "only_second" and not has_pairs:
-            raise ValueError(
-                'truncate="only_second" cuts the second text of each pair. Received no '
-                "`pairs`. Pass truncate=True."
-            )
-        special = self._tokenizer.num_special_tokens_to_add(has_pairs)
-        if max_length <= special:
-            raise ValueError(
-                f"`max_length` must be more than {special}, the number of special "
-                f"tokens. Received: max_length={max_length}."
-            )
-        stride = 0 if stride is None else operator.index(stride)
-        if not 0 <= stride < max_length - special:
-            raise ValueError(
-                f"`stride` must be from 0 to {max_length - special - 1}, as there are "
-                f"{special} special tokens in a window of max_length={max_length}. "
-                f"Received: stride={stride}."
-            )
-        key = max_length, STRATEGIES[truncate], stride
-        if key not in self._cutting:
-            tokenizer = import_tokenizers().Tokenizer.from_str(self._json)
-            tokenizer.enable_truncation(
-                max_length,
-                stride=stride,
-                strategy=STRATEGIES[truncate],
-                direction=self._settings.get("truncation_side") or "right",
-            )
-            self._cutting[key] = tokenizer
-        return self._cutting[key]
 
     def encode(self, texts, max_length=None, truncate=None):
         """Token ids of texts, special tokens included.
