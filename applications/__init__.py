@@ -41,6 +41,7 @@ from keras_attention.applications.transformer import Transformer as Transformer
 from keras_attention.applications.transformer_captioner import (
     TransformerCaptioner as TransformerCaptioner,
 )
+from keras_attention.applications.transformer_xl import TransformerXL as TransformerXL
 from keras_attention.applications.vision_encoder_decoder import (
     VisionEncoderDecoder as VisionEncoderDecoder,
 )

@@ -15,10 +15,10 @@ from keras_attention.checks import check_rate
 from keras_attention.layers.base import key_dim_of
 from keras_attention.layers.relative_attention import RelativeAttention
 from keras_attention.layers.relative_encoder import MEMORY
-from keras_attention.layers.relative_encoder import next_memories
 from keras_attention.layers.relative_encoder import RelativeEncoder
 from keras_attention.layers.relative_encoder_block import RelativeEncoderBlock
 from keras_attention.layers.text_embedding import TextEmbedding
+from keras_attention.tasks.segment_reader import SegmentReader
 from keras_attention.tasks.task_head import EncodedText
 from keras_attention.tasks.text_inputs import attach_head
 from keras_attention.tasks.text_inputs import text_inputs
@@ -28,7 +28,7 @@ PERMUTED = "permutation_language_model"
 
 
 @keras.saving.register_keras_serializable("keras_attention")
-class XLNet(TextInputs, Application):
+class XLNet(SegmentReader, TextInputs, Application):
     """Reads a text in both directions, and learned to from all orders of its tokens.
 
     Yang et al. 2019, Section 2.3 and Figure 1:
@@ -215,6 +215,7 @@ class XLNet(TextInputs, Application):
                 max_distance=max_distance,
                 second_half_reversed=second_half_reversed,
                 dropout=dropout,
+                distance_dropout=dropout,
                 kernel_initializer=initializer,
                 seed=seed,
                 name="self_attention",
@@ -256,59 +257,3 @@ class XLNet(TextInputs, Application):
         )
         super().__init__(inputs, attach_head(head, encoded), name=name)
         self.embedding, self.encoder = embedding, encoder
-
-    def read_segment(self, inputs, memories=None):
-        """Reads a part of a text behind those that were read before.
-
-        Dai et al. 2019, arXiv:1901.02860, Section 3.2: each block also reads what it
-        read of the parts before. So a text of any length is read at the cost of its
-        parts:
-
-            memories = None
-            for part in parts:
-                outputs, memories = model.read_segment(part, memories)
-
-        Args:
-            inputs: What the model is called with, for this part.
-            memories: What the part before gave, or `None` for the first one. All of it
-                is read, so leave padding to the first part and to the last.
-
-        Returns:
-            What the model returns; and the memories for the next part, a list of
-            `(B, P, D)`, one for each block, without gradient. P is at most
-            `memory_length`.
-
-        Raises:
-            ValueError: The memories are of other sequences, or texts have choices.
-
-        Example:
-
-        >>> model = XLNet(
-        ...     vocabulary_size=20, hidden_dim=8, num_layers=2, num_heads=2, mlp_dim=16,
-        ...     memory_length=6,
-        ... )
-        >>> ids = np.array([[7, 5, 4, 3]])
-        >>> part = {
-        ...     "token_ids": ids, "padding_mask": ids > 0, "segment_ids": 0 * ids,
-        ... }
-        >>> outputs, memories = model.read_segment(part)
-        >>> outputs, memories = model.read_segment(part, memories)
-        >>> tuple(outputs.shape), [tuple(memory.shape) for memory in memories]
-        ((1, 4, 8), [(1, 6, 8), (1, 6, 8)])
-        """
-        if self.head == "multiple_choice":
-            raise ValueError(
-                "A text with several choices is read as a whole. Received: "
-                f"head={self.head!r}. Call the model with all of it."
-            )
-        inputs = {
-            name: keras.ops.convert_to_tensor(tensor) for name, tensor in inputs.items()
-        }
-        x = self.embedding(inputs.pop("token_ids"))
-        x, entered, _ = self.encoder.read(x, memories, **inputs)
-        if self.head is not None:
-            x = keras.Function(self.encoder.output, self.output)(x)
-        memories = next_memories(
-            memories, entered, self.memory_length, self.reused_length
-        )
-        return x, memories

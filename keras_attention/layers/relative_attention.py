@@ -36,7 +36,8 @@ class RelativeAttention(MultiHead):
         use_segments: Whether the scores know segments.
         max_distance: See `RelativeScores`.
         second_half_reversed: See `RelativeScores`.
-        dropout: Fraction of weights and of distances dropped in training, from 0 to 1.
+        dropout: Fraction of weights dropped in training, from 0 to 1.
+        distance_dropout: Fraction of distances dropped.
         kernel_initializer: Initializer of all weights.
         seed: Integer, for reproducible dropout.
 
@@ -73,6 +74,7 @@ class RelativeAttention(MultiHead):
         max_distance=None,
         second_half_reversed=False,
         dropout=0.0,
+        distance_dropout=0.0,
         kernel_initializer="glorot_uniform",
         seed=None,
         **kwargs,
@@ -82,7 +84,7 @@ class RelativeAttention(MultiHead):
             max_distance,
             second_half_reversed,
             another(keras.initializers.get(kernel_initializer), 5),
-            dropout,
+            distance_dropout,
             seed,
             dtype=kwargs.get("dtype"),
             name="position_scores",
@@ -101,6 +103,7 @@ class RelativeAttention(MultiHead):
         self.use_segments = use_segments
         self.max_distance = max_distance
         self.second_half_reversed = second_half_reversed
+        self.distance_dropout = distance_dropout
 
     def build(self, inputs_shape, *others):
         self.build_heads(inputs_shape[-1], inputs_shape[-1], inputs_shape[-1])

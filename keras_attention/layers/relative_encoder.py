@@ -156,6 +156,7 @@ class RelativeEncoder(BaseLayer):
         segment_ids=None,
         permutation_mask=None,
         target_positions=None,
+        memory_mask=None,
         return_attention_scores=False,
     ):
         """Reads a segment behind those of which there are memories.
@@ -167,6 +168,8 @@ class RelativeEncoder(BaseLayer):
             segment_ids: Likewise.
             permutation_mask: Likewise; all of the memory is read.
             target_positions: As for `call`.
+            memory_mask: `(B, P)`, boolean, True for what may be read of the memories.
+                By default all.
             return_attention_scores: Whether to compute the weights.
 
         Returns:
@@ -180,7 +183,9 @@ class RelativeEncoder(BaseLayer):
         x = self.drop(ops.cast(inputs, self.compute_dtype))
         self._check_memories(memories, x)
         before = 0 if memories is None else ops.shape(memories[0])[1]
-        mask, mask_of_queries = self._masks(x, before, padding_mask, permutation_mask)
+        mask, mask_of_queries = self._masks(
+            x, before, padding_mask, permutation_mask, memory_mask
+        )
         options = {"mask": mask}
         if segment_ids is not None:
             options["same_segment"] = same_segment(segment_ids, before)
@@ -226,7 +231,7 @@ class RelativeEncoder(BaseLayer):
                 "gave, for the same sequences."
             )
 
-    def _masks(self, x, before, padding_mask, permutation_mask):
+    def _masks(self, x, before, padding_mask, permutation_mask, memory_mask):
         """Who reads whom, `(B, 1, T, S)`, for the tokens and for the second stream."""
         length = ops.shape(x)[1]
         given = [
@@ -236,10 +241,15 @@ class RelativeEncoder(BaseLayer):
         mask = combine_masks(*given)
         itself = ops.eye(length, dtype="bool")
         own = None if mask is None else ops.logical_or(mask, itself)
+        if memory_mask is not None and mask is None:
+            own = mask = ops.ones((ops.shape(x)[0], 1, 1, length), "bool")
         masks = []
         for found in (own, mask):
             if found is not None:
-                read = ops.ones((*ops.shape(found)[:-1], before), "bool")
+                shape = (*ops.shape(found)[:-1], before)
+                read = ops.ones(shape, "bool")
+                if memory_mask is not None:
+                    read = ops.broadcast_to(memory_mask[:, None, None], shape)
                 found = ops.concatenate([read, found], axis=-1)
             masks.append(combine_masks(found, self._past(length, before)))
         return masks

@@ -178,7 +178,7 @@ class TextInputs(RawInputs):
         """
         texts = self.task.flatten(examples)
         lengths = self.tokenizer.count(*split_pairs(texts), **self._limits())
-        if lengths.max() > self.max_length:
+        if self.max_length is not None and lengths.max() > self.max_length:
             i = int(np.argmax(lengths > self.max_length))
             raise ValueError(
                 f"Text {i} needs {lengths[i]} tokens, and this model reads at most "
@@ -355,8 +355,9 @@ class TextInputs(RawInputs):
         """How long a text may become, if it is to be cut."""
         if not self.tokenizer.truncate:
             return {}
-        limit = self.tokenizer.max_length or self.max_length
-        return {"max_length": min(limit, self.max_length)}
+        limits = self.tokenizer.max_length, self.max_length
+        limits = [limit for limit in limits if limit is not None]
+        return {"max_length": min(limits)} if limits else {}
 
 
 def text_inputs(head, *names):
