@@ -37,6 +37,7 @@ from keras_attention.applications.roberta import RoBERTa as RoBERTa
 from keras_attention.applications.show_attend_tell import (
     ShowAttendTell as ShowAttendTell,
 )
+from keras_attention.applications.swin import Swin as Swin
 from keras_attention.applications.transformer import Transformer as Transformer
 from keras_attention.applications.transformer_captioner import (
     TransformerCaptioner as TransformerCaptioner,

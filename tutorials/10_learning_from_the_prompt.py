@@ -280,7 +280,7 @@ axis.axhline(1 / len(COLORS), color="gray", linestyle=":", label="any color")
 axis.set_xticks(range(5))
 axis.set_xlabel("how often the prompt had shown the animal")
 axis.set_ylabel("share of right colors")
-axis.set_ylim(0, 1)
+axis.set_ylim(0, 1.05)
 axis.legend()
 
 # %% [markdown]

@@ -12,6 +12,9 @@ from keras_attention.layers.attention_pooling import (
 from keras_attention.layers.bahdanau_decoder import BahdanauDecoder as BahdanauDecoder
 from keras_attention.layers.channel_bias import ChannelBias as ChannelBias
 from keras_attention.layers.class_token import ClassToken as ClassToken
+from keras_attention.layers.continuous_position_bias import (
+    ContinuousPositionBias2D as ContinuousPositionBias2D,
+)
 from keras_attention.layers.convolution import ConvNeXtBlock as ConvNeXtBlock
 from keras_attention.layers.convolution import GlobalResponseNorm as GlobalResponseNorm
 from keras_attention.layers.convolution import ResNetBlock as ResNetBlock
@@ -40,6 +43,7 @@ from keras_attention.layers.neighbor_convolution import (
     NeighborConvolution as NeighborConvolution,
 )
 from keras_attention.layers.patch_embedding import PatchEmbedding as PatchEmbedding
+from keras_attention.layers.patch_merging import PatchMerging as PatchMerging
 from keras_attention.layers.positional_embedding import (
     PositionalEmbedding as PositionalEmbedding,
 )
@@ -76,3 +80,4 @@ from keras_attention.layers.transformer_encoder import (
 from keras_attention.layers.transformer_encoder_block import (
     TransformerEncoderBlock as TransformerEncoderBlock,
 )
+from keras_attention.layers.window_attention import WindowAttention as WindowAttention

@@ -163,10 +163,7 @@ class RelativePositionBias2D(BaseLayer):
 
     def relative_bias(self, query_length, key_length, offset=0):
         """The bias as a table of distances in the grid, a `RelativeBias`."""
-        shape = (2 * self.height - 1, 2 * self.width - 1, self.num_heads)
-        # The table's rows are where a query stands from its key.
-        table = ops.flip(ops.reshape(self.table, shape), axis=(0, 1))
-        bias = RelativeBias(ops.transpose(table, (2, 0, 1)))
+        bias = self.of_grid(self.height, self.width)
         count = self.height * self.width
         whole = isinstance(offset, int) and offset == 0
         if whole and query_length == key_length == count:
@@ -177,6 +174,15 @@ class RelativePositionBias2D(BaseLayer):
             bias = ops.pad(bias, ((0, 0), (0, 0), (0, 0), (0, key_length - count)))
         shape = (1, self.num_heads, query_length, key_length)
         return ops.slice(bias, (0, 0, offset, 0), shape)
+
+    def of_grid(self, height, width):
+        """The bias of a grid that is no larger, a `RelativeBias`."""
+        shape = (2 * self.height - 1, 2 * self.width - 1, self.num_heads)
+        table = ops.reshape(self.table, shape)
+        up, left = self.height - height, self.width - width  # farther than the grid
+        table = table[up : shape[0] - up, left : shape[1] - left]
+        # The table's rows are where a query stands from its key.
+        return RelativeBias(ops.transpose(ops.flip(table, axis=(0, 1)), (2, 0, 1)))
 
     def compute_mask(self, inputs, previous_mask):
         return None

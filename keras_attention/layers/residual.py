@@ -17,7 +17,7 @@ def _rms_norm(**options):
 
 
 NORMS = {"layer_norm": keras.layers.LayerNormalization, "rms_norm": _rms_norm}
-NORM_ORDERS = ("pre", "post", "sandwich", "parallel")
+NORM_ORDERS = ("pre", "post", "sandwich", "parallel", "res_post")
 
 
 class Residual(BaseLayer):
@@ -29,6 +29,7 @@ class Residual(BaseLayer):
         norm(x + f(x))            "post"      Vaswani et al. 2017, arXiv:1706.03762
         x + norm(f(norm(x)))      "sandwich"  Ding et al. 2021, arXiv:2105.13290
         x + f(norm(x)) + ...      "parallel"  Dehghani et al. 2023, arXiv:2302.05442
+        x + norm(f(x))            "res_post"  Liu et al. 2022, arXiv:2111.09883
 
     In parallel, the other branches read what the first one entered with, and have no
     norm of their own (`is_first=False`).
@@ -83,10 +84,12 @@ class Residual(BaseLayer):
         self.built = True
 
     def enter(self, x):
-        return x if self.norm_order == "post" else self.norm(x)
+        return x if self.norm_order in ("post", "res_post") else self.norm(x)
 
     def leave(self, x, output):
         output = ops.cast(output, x.dtype)  # of a part with a policy of its own
+        if self.norm_order == "res_post":
+            output = self.norm(output)
         for layer in self._behind:
             output = layer(output)
         x = x + output

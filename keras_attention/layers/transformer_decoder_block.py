@@ -67,9 +67,10 @@ class TransformerDecoderBlock(TransformerBlock):
         mlp_dropout: Fraction of the feed-forward network's hidden layer dropped.
         drop_path: Fraction of samples whose branches are dropped whole.
         norm: `"layer_norm"` or `"rms_norm"`.
-        norm_order: `"pre"`, `"post"` as in the paper, `"sandwich"`, or `"parallel"`:
-            one norm in front of attention and feed-forward network, which are added
-            together (GPT-J), without cross-attention.
+        norm_order: `"pre"`, `"post"` as in the paper, `"sandwich"`, `"res_post"`, with
+            the norm at the end of each branch, or `"parallel"`: one norm in front of
+            attention and feed-forward network, which are added together (GPT-J),
+            without cross-attention.
         epsilon: Small number in the norm's square root.
         layer_scale: First value of learned factors of each branch; `None` has none.
         use_bias: Whether the projections have biases.

@@ -33,9 +33,10 @@ class TransformerEncoderBlock(TransformerBlock):
         mlp_dropout: Fraction of the feed-forward network's hidden layer dropped.
         drop_path: Fraction of samples whose branches are dropped whole.
         norm: `"layer_norm"` or `"rms_norm"`.
-        norm_order: `"pre"`, `"post"` as in the paper, `"sandwich"`, or `"parallel"`:
-            one norm in front of both branches, which are added together (GPT-J;
-            Dehghani et al. 2023, arXiv:2302.05442, Section 2.1).
+        norm_order: `"pre"`, `"post"` as in the paper, `"sandwich"`, `"res_post"`, with
+            the norm at the end of each branch (Liu et al. 2022, arXiv:2111.09883), or
+            `"parallel"`: one norm in front of both branches, which are added together
+            (GPT-J; Dehghani et al. 2023, arXiv:2302.05442, Section 2.1).
         epsilon: Small number in the norm's square root.
         layer_scale: First value of learned factors of each branch; `None` has none.
         use_bias: Whether the projections have biases.

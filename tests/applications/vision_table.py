@@ -39,6 +39,7 @@ class Row:
             states` there, in their layout, and of weights of attention or `None`.
         timm: Dict from a name to that of timm's model and its arguments.
         given: What the published files do not say.
+        unpublished: Arguments that no published layout says.
         is_written_for_timm: Whether what is read from timm is written for it.
     """
 
@@ -52,10 +53,11 @@ class Row:
     states: Callable | None = None
     timm: dict = dataclasses.field(default_factory=dict)
     given: dict = dataclasses.field(default_factory=dict)
+    unpublished: tuple = ()
     is_written_for_timm: bool = False
 
-    def pictures(self, channels=None):
-        return pictures(*self.size, channels or self.channels)
+    def pictures(self, channels=None, size=None):
+        return pictures(*(size or self.size), channels or self.channels)
 
 
 def token_states(model, images):
@@ -293,6 +295,122 @@ CONVNEXT_V2 = dataclasses.replace(
     heads=STAGE_HEADS,
     timm={},
 )
-ROWS = [DEIT, DEIT3, RESNET, CONVNEXT, CONVNEXT_V2]
+
+
+def window_states(model, images):
+    """What stands before the first stage and behind each merging, as tokens there.
+
+    Beside it the weights of the last block of each stage.
+    """
+    layers = [layer.name for layer in model.layers if layer.name.startswith("stage_")]
+    grid = model.get_layer("stage_0_block_0").input.shape[1:]
+    x = keras.ops.reshape(cut(model, "dropout")(images), (-1, *grid))
+    weights = None
+    for name in layers:
+        if name.endswith(("merging", "_block_0")) and weights is None:
+            yield tokens_of(x), None
+        layer = model.get_layer(name)
+        if name.endswith("merging"):
+            x = layer(x)
+            yield tokens_of(x), weights
+        else:
+            x, weights = layer(x, return_attention_scores=True)
+            weights = to_numpy(weights)
+    yield tokens_of(x), weights
+
+
+def tokens_of(x):
+    x = to_numpy(x)
+    return x.reshape(x.shape[0], -1, x.shape[-1])
+
+
+SWIN_CONFIG = {
+    "image_size": [46, 59],
+    "patch_size": 4,
+    "num_channels": 2,
+    "embed_dim": 6,
+    "depths": [2, 2],
+    "num_heads": [2, 3],
+    "window_size": 5,
+    "mlp_ratio": 2.5,
+    "hidden_act": "gelu_new",
+    "layer_norm_eps": 0.05,
+    "drop_path_rate": 0.0,
+}
+NO_BIAS = {**CLASSES, "image_size": [48, 60], "qkv_bias": False}
+LOGITS = ({}, {None: "logits"})
+SWIN = Row(
+    applications.Swin,
+    {
+        **PICTURES,
+        "patch_size": 2,
+        "hidden_dim": 4,
+        "num_layers": [1, 2],
+        "num_heads": [1, 2],
+        "mlp_dim": 6,
+        "window_size": 3,
+        "version": 2,
+        "pretrained_window_sizes": [4, 2],
+        "activation": "relu",
+        "epsilon": 0.1,
+        "dropout": 0.2,
+        "attention_dropout": 0.3,
+        "use_attention_bias": False,
+        "use_absolute_positions": True,
+    },
+    (46, 59),
+    channels=2,
+    published="Swin",
+    config=SWIN_CONFIG,
+    heads={
+        **STAGE_HEADS,
+        "no bias": (
+            "ForImageClassification",
+            NO_BIAS | {"use_absolute_embeddings": True},
+            *LOGITS,
+        ),
+    },
+    unpublished=("use_absolute_positions",),
+    states=window_states,
+    timm={
+        "version 1": (
+            "swin_tiny_patch4_window7_224",
+            {
+                "img_size": (48, 64),
+                "window_size": 4,
+                "embed_dim": 6,
+                "depths": [2, 2],
+                "num_heads": [2, 3],
+                "num_classes": 5,
+            },
+        ),
+        "version 2": (
+            "swinv2_tiny_window8_256",
+            {
+                "img_size": (48, 64),
+                "window_size": 4,
+                "embed_dim": 6,
+                "depths": [2, 2],
+                "num_heads": [2, 3],
+                "num_classes": 5,
+            },
+        ),
+    },
+)
+SWIN_V2 = dataclasses.replace(
+    SWIN,
+    published="Swinv2",
+    config=SWIN_CONFIG | {"window_size": 4},
+    heads={
+        **STAGE_HEADS,
+        "no bias": (
+            "ForImageClassification",
+            NO_BIAS | {"pretrained_window_sizes": [3, 2]},
+            *LOGITS,
+        ),
+    },
+    timm={},
+)
+ROWS = [DEIT, DEIT3, RESNET, CONVNEXT, CONVNEXT_V2, SWIN, SWIN_V2]
 CASES = [(row, head) for row in ROWS for head in row.heads]
 TIMM_CASES = [(row, case) for row in ROWS for case in row.timm]

@@ -131,7 +131,9 @@ def randomize(layer, seed=0, scale=0.4):
     rng = np.random.default_rng(seed)
     for weight in layer.weights:
         if weight.dtype.startswith(("float", "bfloat")):
-            weight.assign(scale * rng.standard_normal(weight.shape).astype("float32"))
+            values = scale * rng.standard_normal(weight.shape).astype("float32")
+            is_variance = weight.name == "moving_variance"
+            weight.assign(0.5 + np.abs(values) if is_variance else values)
 
 
 def _length(axis, sizes, unknown):
@@ -415,6 +417,36 @@ ROWS = [
         left_out=(),
     ),
     Row(
+        "ContinuousPositionBias2D/full",
+        lambda: {
+            "num_heads": N,
+            "height": 2,
+            "width": 3,
+            "mlp_dim": M,
+            "pretrained_size": 4,
+            "kernel_initializer": "he_normal",
+        },
+        {"inputs": "B 6 D"},
+        ("1 N 6 6",),
+        left_out=(),
+        float32=True,
+    ),
+    Row(
+        "ConvNeXtBlock/full",
+        lambda: {
+            "kernel_size": 3,
+            "mlp_dim": M,
+            "activation": "silu",
+            "layer_scale": 0.5,
+            "use_response_norm": True,
+            "drop_path": 0.3,
+            "seed": 1,
+        },
+        {"inputs": "B P Q D"},
+        ("B P Q D",),
+        left_out=(),
+    ),
+    Row(
         "DotProductAttention",
         lambda: {},
         {"query": "B T D", "value": "B S E", "key": "B S D"},
@@ -439,6 +471,13 @@ ROWS = [
         lambda: {"rate": 0.4, "seed": 1},
         {"inputs": "B T D"},
         ("B T D",),
+        left_out=(),
+    ),
+    Row(
+        "GlobalResponseNorm/full",
+        lambda: {"epsilon": 0.1},
+        {"inputs": "B P Q D"},
+        ("B P Q D",),
         left_out=(),
     ),
     Row(
@@ -664,6 +703,13 @@ ROWS = [
         ("B 3 D",),
     ),
     Row(
+        "PatchMerging/full",
+        lambda: {"output_dim": E, "norm_first": False},
+        {"inputs": "B P Q D"},
+        ("B 2 5 E",),
+        left_out=(),
+    ),
+    Row(
         "PositionalEmbedding",
         lambda: {"max_length": 9},
         {"inputs": "B T D"},
@@ -691,6 +737,21 @@ ROWS = [
         lambda: {"max_length": 3, "longer": "interpolate", "initializer": "he_normal"},
         {"inputs": "B T D"},
         ("B T D",),
+    ),
+    Row(
+        "ResNetBlock/full",
+        lambda: {
+            "filters": E,
+            "strides": 3,
+            "kind": "basic",
+            "strides_first": True,
+            "activation": "silu",
+            "drop_path": 0.3,
+            "seed": 1,
+        },
+        {"inputs": "B P Q D"},
+        ("B 2 3 E",),
+        left_out=(),
     ),
     Row(
         "RNNCaptionDecoder/full",
@@ -959,6 +1020,24 @@ ROWS = [
         ("B T D", "B N T T"),
         **_HEADS,
         left_out=_GIVEN_PARTS,
+    ),
+    Row(
+        "WindowAttention/full",
+        lambda: {
+            "num_heads": N,
+            "window_size": 3,
+            "shift": 1,
+            "use_bias": False,
+            "use_cosine": True,
+            "pretrained_window_size": 2,
+            "dropout": 0.3,
+            "kernel_initializer": "he_normal",
+            "seed": 1,
+        },
+        {"inputs": "B P Q D"},
+        ("B P Q D", "B+B+B+B+B+B N 9 9"),
+        gives_weights=True,
+        left_out=(),
     ),
 ]
 FULL_ROWS = [row for row in ROWS if row.left_out is not None]

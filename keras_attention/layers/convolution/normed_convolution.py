@@ -14,11 +14,14 @@ EPSILON = 1e-5
 def padded(x, width, value=0.0):
     """Pads rows and columns of `(B, rows, columns, C)` alike at both ends.
 
-    With strides, `padding="same"` of Keras pads more at the end, where the size is
-    even: published networks of PyTorch would see a picture that is shifted.
+    With strides, `padding="same"` of Keras pads more at the end where the size is even:
+    published networks of PyTorch would see a picture that is shifted.
     """
-    sides = (width, width)
-    return ops.pad(x, [(0, 0), sides, sides, (0, 0)], constant_values=value)
+    # torch.compile looks into this, as it does not into Keras's `pad`.
+    for axis in (1, 2):
+        edge = ops.zeros_like(x[:, :1] if axis == 1 else x[:, :, :1]) + value
+        x = ops.concatenate([edge] * width + [x] + [edge] * width, axis=axis)
+    return x
 
 
 class NormedConvolution(BaseLayer):
@@ -41,6 +44,7 @@ class NormedConvolution(BaseLayer):
             filters,
             kernel_size,
             strides,
+            padding="same" if strides == 1 else "valid",
             use_bias=False,
             data_format="channels_last",
             kernel_initializer=keras.initializers.VarianceScaling(2.0, "fan_out"),
@@ -61,6 +65,8 @@ class NormedConvolution(BaseLayer):
         self.built = True
 
     def call(self, inputs, training=None):
-        x = padded(inputs, self.kernel_size // 2) if self.kernel_size > 1 else inputs
+        x = inputs
+        if self.strides > 1 and self.kernel_size > 1:
+            x = padded(x, self.kernel_size // 2)
         x = self.norm(self.convolution(x), training=training)
         return x if self.activation is None else ACTIVATIONS[self.activation](x)
