@@ -111,6 +111,7 @@ class ALBERT(TextInputs, Application):
             "mlp_dim": 4 * width,
         }
         for size, layers, width, heads, parameters in (
+            ("tiny", 2, 128, 2, 4_137_344),
             ("base", 12, 768, 12, 11_683_584),
             ("large", 24, 1024, 16, 17_683_968),
             ("xlarge", 24, 2048, 16, 58_724_864),

@@ -317,6 +317,7 @@ class DeBERTaV2(DebertaFigure):
         }
         for size, layers, width, convolution, parameters in (
             ("v2_xlarge", 24, 1536, 3, 884_593_152),
+            ("v3_tiny", 2, 128, None, 16_859_392),
             ("v3_xsmall", 12, 384, None, 70_682_112),
             ("v3_small", 6, 768, None, 141_304_320),
             ("v3_base", 12, 768, None, 183_831_552),

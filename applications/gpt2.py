@@ -284,6 +284,13 @@ class GPT2(GPTFigure):
     # Table 2. The paper counts 117M and 345M for the first two; the published weights
     # have the numbers here.
     presets_table = {
+        "gpt2_tiny": {
+            "description": "2 blocks of width 128, to train in minutes.",
+            "parameters": 6_960_768,
+            "num_layers": 2,
+            "hidden_dim": 128,
+            "num_heads": 2,
+        },
         "gpt2": {
             "description": "12 blocks of width 768.",
             "parameters": 124_439_808,

@@ -182,6 +182,14 @@ class RoBERTa(RobertaFigure):
 
     # Section 5. Parameters without head, with the pooler that files have.
     presets_table = {
+        "roberta_tiny": {
+            "description": "2 blocks of width 128, to train in minutes.",
+            "parameters": 6_913_152,
+            "num_layers": 2,
+            "hidden_dim": 128,
+            "num_heads": 2,
+            "mlp_dim": 512,
+        },
         "roberta_base": {
             "description": "12 blocks of width 768.",
             "parameters": 124_645_632,

@@ -127,6 +127,14 @@ class XLNet(SegmentReader, TextInputs, Application):
 
     # Section 3.1 and the published files. Parameters without head.
     presets_table = {
+        "xlnet_tiny": {
+            "description": "2 blocks of width 128, to train in minutes.",
+            "parameters": 4_525_696,
+            "num_layers": 2,
+            "hidden_dim": 128,
+            "num_heads": 2,
+            "mlp_dim": 512,
+        },
         "xlnet_base": {
             "description": "12 blocks of width 768.",
             "parameters": 116_718_336,

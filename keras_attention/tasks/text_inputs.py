@@ -151,7 +151,8 @@ class TextInputs(RawInputs):
             ValueError: An id is negative or too large.
         """
         sizes = {"token_ids": self.vocabulary_size}
-        sizes["segment_ids"] = getattr(self, "num_segments", None)
+        if any(tensor.name == "segment_ids" for tensor in self.inputs):
+            sizes["segment_ids"] = getattr(self, "num_segments", None)
         for name, size in sizes.items():
             ids = x.get(name) if isinstance(x, dict) else None
             if size is None or not isinstance(ids, np.ndarray) or not ids.size:
