@@ -18,7 +18,7 @@ from keras_attention.checks import check_rate
 from keras_attention.layers.base import another
 from keras_attention.layers.base import BaseLayer
 from keras_attention.layers.shared_parts import build_once
-from keras_attention.ops.relative import relative_shift
+from keras_attention.ops.relative import distance_products
 
 TERMS = ("content_to_position", "position_to_content")
 
@@ -269,17 +269,11 @@ class DisentangledScores(BaseLayer):
         if "content_to_position" in self.terms:
             keys = self._heads(table, attention, "key", query)  # (R, N, H)
             keys = ops.take(keys, ops.flip(rows), axis=0)
-            scores += relative_shift(
-                ops.einsum("btnh,rnh->bntr", query, keys), key_length
-            )
+            scores += distance_products(query, keys, key_length)
         if "position_to_content" in self.terms:
             queries = self._heads(table, attention, "query", query)
             queries = ops.take(queries, rows, axis=0)
-            scores += ops.swapaxes(
-                relative_shift(ops.einsum("bsnh,rnh->bnsr", key, queries), length),
-                -1,
-                -2,
-            )
+            scores += ops.swapaxes(distance_products(key, queries, length), -1, -2)
         return scores * disentangled_scale(query.shape[-1], self.terms)
 
     def _heads(self, table, attention, kind, query):

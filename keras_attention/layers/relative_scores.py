@@ -12,7 +12,7 @@ from keras_attention.checks import check_rate
 from keras_attention.layers.base import another
 from keras_attention.layers.base import BaseLayer
 from keras_attention.ops import sinusoidal_positions
-from keras_attention.ops.relative import relative_shift
+from keras_attention.ops.relative import distance_products
 
 
 @keras.saving.register_keras_serializable("keras_attention")
@@ -133,5 +133,4 @@ class RelativeScores(BaseLayer):
         waves = self.drop(ops.cast(waves, query.dtype))  # (R, D)
         projected = ops.reshape(self.projection(waves), (-1, *query.shape[-2:]))
         query = query + ops.cast(self.distance_bias, query.dtype)
-        products = ops.einsum("btnh,rnh->bntr", query, projected)
-        return relative_shift(products, key_length)
+        return distance_products(query, projected, key_length)

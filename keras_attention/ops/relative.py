@@ -12,6 +12,9 @@ from keras import ops
 
 from keras_attention.ops.masks import least_as_infinity
 
+# Of longer sequences, each so many queries meet the distances that they have alone
+# (`benchmarks/deberta.py`).
+QUERIES_AT_A_TIME = 128
 # Up to so many numbers, 64 MiB in float32, a bias is rather made once as a whole.
 MOST_OF_WHOLE = 2**24
 
@@ -174,6 +177,43 @@ def relative_shift(x, key_length):
     x = ops.reshape(x, (*others, rows * (columns + 1)))
     x = x[..., rows - 1 : rows - 1 + rows * columns]
     return ops.reshape(x, (*others, rows, columns))[..., :key_length]
+
+
+def distance_products(query, distances, key_length):
+    """The products of queries with vectors of the distances to their keys.
+
+    As `relative_shift` of all products gives them; but of many queries some are taken
+    at a time, with the distances that these have, which are half of all.
+
+    Args:
+        query: `(B, T, N, H)`.
+        distances: `(T + S - 1, N, H)`, a vector of each head for each distance, from
+            the key that is T - 1 before a query to the one that is S - 1 behind it.
+        key_length: S.
+
+    Returns:
+        `(B, N, T, S)`.
+
+    Example:
+
+    >>> query, distances = keras.ops.ones((1, 2, 1, 1)), [[[1.0]], [[2.0]], [[3.0]]]
+    >>> found = distance_products(query, keras.ops.convert_to_tensor(distances), 2)
+    >>> keras.ops.convert_to_numpy(found).tolist()
+    [[[[2.0, 3.0], [1.0, 2.0]]]]
+    """
+    length = ops.shape(query)[1]
+    known = isinstance(length, int) and isinstance(key_length, int)
+    size = QUERIES_AT_A_TIME if known and length > QUERIES_AT_A_TIME else length
+    found, starts = [], range(0, length, size) if known and length else [0]
+    for start in starts:
+        rows, columns = query, distances
+        if len(starts) > 1:
+            rows = query[:, start : start + size]
+            first = max(length - start - size, 0)
+            columns = distances[first : length - start + key_length - 1]
+        products = ops.einsum("btnh,rnh->bntr", rows, columns)
+        found.append(relative_shift(products, key_length))
+    return found[0] if len(found) == 1 else ops.concatenate(found, axis=-2)
 
 
 def sum_over_shift(x):

@@ -210,3 +210,21 @@ def test_a_shift_reads_distances_in_the_order_of_keys(rng):
     one = relative_shift(x[..., :1, :], 9)
     np.testing.assert_array_equal(to_numpy(one), x[..., :1, :])
     assert keras.ops.is_tensor(one)
+
+
+@pytest.mark.parametrize("length, key_length", [(7, 9), (6, 4), (2, 5), (0, 3)])
+def test_some_queries_at_a_time_give_what_all_do(rng, monkeypatch, length, key_length):
+    query = rng.normal(size=(2, length, 3, 4)).astype("float32")
+    distances = rng.normal(size=(length + key_length - 1, 3, 4)).astype("float32")
+    expected = relative.distance_products(query, distances, key_length)
+    for t in range(length):
+        for s in range(key_length):
+            product = np.einsum(
+                "bnh,nh->bn", query[:, t], distances[s - t + length - 1]
+            )
+            np.testing.assert_allclose(
+                to_numpy(expected)[:, :, t, s], product, atol=1e-5
+            )
+    monkeypatch.setattr(relative, "QUERIES_AT_A_TIME", 3)
+    found = relative.distance_products(query, distances, key_length)
+    np.testing.assert_allclose(to_numpy(found), to_numpy(expected), atol=1e-5)
