@@ -15,6 +15,7 @@ from keras_attention.layers.class_token import ClassToken as ClassToken
 from keras_attention.layers.continuous_position_bias import (
     ContinuousPositionBias2D as ContinuousPositionBias2D,
 )
+from keras_attention.layers.convolution import BiTBlock as BiTBlock
 from keras_attention.layers.convolution import ConvNeXtBlock as ConvNeXtBlock
 from keras_attention.layers.convolution import GlobalResponseNorm as GlobalResponseNorm
 from keras_attention.layers.convolution import ResNetBlock as ResNetBlock

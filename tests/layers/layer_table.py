@@ -387,6 +387,13 @@ ROWS = [
         left_out=(),
     ),
     Row(
+        "BiTBlock/full",
+        lambda: {"filters": 128, "strides": 3},
+        {"inputs": "B P Q D"},
+        ("B 2 3 128",),
+        left_out=(),
+    ),
+    Row(
         "ChannelBias/full",
         lambda: {"initializer": "ones"},
         {"inputs": "B T D"},
