@@ -48,6 +48,10 @@ class WindowAttention(BaseLayer):
 
     Call arguments:
         inputs: `(B, R, C, D)`, R and C known.
+        mask: `None`: each cell reads all of its window, whoever calls the layer.
+        bias: `None`, likewise.
+        inputs_mask: `None`, likewise.
+        use_causal_mask: `False`, likewise.
         return_attention_scores: Also return the weights.
 
     Returns:
@@ -55,7 +59,8 @@ class WindowAttention(BaseLayer):
         picture after the other, row by row, as `show_windows` reads them.
 
     Raises:
-        ValueError: `num_heads` does not divide D, or the grid is not known.
+        ValueError: `num_heads` does not divide D, the grid is not known, or a mask or
+            a bias is given.
 
     Example:
 
@@ -145,7 +150,12 @@ class WindowAttention(BaseLayer):
         return_attention_scores=False,
         training=None,
     ):
-        self._refuse(mask=mask, bias=bias, use_causal_mask=use_causal_mask)
+        self._refuse(
+            mask=mask,
+            bias=bias,
+            inputs_mask=inputs_mask,
+            use_causal_mask=use_causal_mask,
+        )
         rows, columns, width = inputs.shape[1:]
         size = min(self.window_size, rows, columns)
         shift = self.shift if size < min(rows, columns) else 0
