@@ -57,7 +57,7 @@ SIZES = {
         },
         "Swin": {
             **{"image_size": 32, "patch_size": 4, "window_size": 4, "hidden_dim": 8},
-            **{"num_layers": [1, 1], "num_heads": [1, 2], "mlp_dim": 16},
+            **{"num_layers": [1, 1], "num_heads": [1, 2], "mlp_dim": 32},
         },
     },
 }

@@ -64,6 +64,7 @@ from keras_attention.layers.rotary_embedding import RotaryEmbedding as RotaryEmb
 from keras_attention.layers.scaled_dot_product import (
     ScaledDotProduct as ScaledDotProduct,
 )
+from keras_attention.layers.self_attention_2d import SelfAttention2D as SelfAttention2D
 from keras_attention.layers.text_embedding import TextEmbedding as TextEmbedding
 from keras_attention.layers.tied_embedding import TiedEmbedding as TiedEmbedding
 from keras_attention.layers.token_and_position_embedding import (

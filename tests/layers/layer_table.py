@@ -854,6 +854,19 @@ ROWS = [
         left_out=(),
     ),
     Row(
+        "SelfAttention2D/full",
+        lambda: {
+            "key_dim": H,
+            "value_dim": Hv,
+            "pool_size": 3,
+            "kernel_initializer": "he_normal",
+        },
+        {"inputs": "B P Q D"},
+        ("B P Q D", "B 1 36 3"),
+        gives_weights=True,
+        left_out=(),
+    ),
+    Row(
         "TiedEmbedding",
         lambda: {"input_dim": V, "output_dim": D},
         {"inputs": "B T tokens"},

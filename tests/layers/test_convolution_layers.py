@@ -9,6 +9,7 @@ from keras_attention.layers import ConvNeXtBlock
 from keras_attention.layers import GlobalResponseNorm
 from keras_attention.layers import PatchMerging
 from keras_attention.layers import ResNetBlock
+from keras_attention.layers import SelfAttention2D
 from keras_attention.layers import TransformerEncoderBlock
 from keras_attention.layers import WindowAttention
 from keras_attention.layers.convolution.bit_block import StandardizedConv2D
@@ -98,10 +99,36 @@ def test_norms_at_the_end_of_branches(rng):
     np.testing.assert_allclose(to_numpy(block(x)), x)
 
 
+def test_places_read_pooled_ones_behind_a_gate(rng):
+    """Zhang et al. 2019, in NumPy."""
+    layer = SelfAttention2D(key_dim=3, value_dim=4)
+    x = rng.normal(size=(2, 4, 6, 5)).astype("float32")
+    np.testing.assert_array_equal(to_numpy(layer(x)), x)  # the gate is closed
+    layer.gate.assign(0.5)
+
+    def pooled(name):
+        y = x @ to_numpy(getattr(layer, name))
+        y = y.reshape(2, 2, 2, 3, 2, -1).max(axis=(2, 4))
+        return y.reshape(2, 6, -1)
+
+    query = (x @ to_numpy(layer.query_kernel)).reshape(2, 24, 3)
+    scores = np.exp(query @ pooled("key_kernel").transpose(0, 2, 1))
+    weights = scores / scores.sum(axis=-1, keepdims=True)
+    read = weights @ pooled("value_kernel") @ to_numpy(layer.output_kernel)
+    output, found = layer(x, return_attention_scores=True)
+    np.testing.assert_allclose(to_numpy(found)[:, 0], weights, atol=1e-5)
+    expected = x + 0.5 * read.reshape(x.shape)
+    np.testing.assert_allclose(to_numpy(output), expected, atol=1e-5)
+
+
 @pytest.mark.once
 @pytest.mark.parametrize(
     "make, message",
     [
+        (
+            lambda: SelfAttention2D(pool_size=5)(np.ones((1, 4, 9, 8))),
+            "pooled by 5 x 5.*1, 4, 9, 8.*smaller `pool_size`",
+        ),
         (lambda: WindowAttention(2, 4, shift=4), "`shift` must be.*shift=4, window"),
         (lambda: ResNetBlock(8, kind="wide"), "`kind` must be one of.*'wide'"),
         (lambda: ConvNeXtBlock(activation="swiglu"), "`activation` must be one of"),
