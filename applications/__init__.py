@@ -26,6 +26,7 @@ from keras_attention.applications.distilbert import DistilBERT as DistilBERT
 from keras_attention.applications.gpt import GPT as GPT
 from keras_attention.applications.gpt2 import GPT2 as GPT2
 from keras_attention.applications.gpt_neo import GPTNeo as GPTNeo
+from keras_attention.applications.hybrid_vit import HybridViT as HybridViT
 from keras_attention.applications.lstmn_language_model import (
     LSTMNLanguageModel as LSTMNLanguageModel,
 )

@@ -4,9 +4,9 @@
 
 Random weights of the published sizes, float32, with what `fit` and `predict` run: BERT
 base that sorts 4 texts of 128 tokens, GPT-2 small that predicts the next of 128 tokens
-in 4 texts, and ViT-S/16 that sorts 8 pictures of 224 x 224. A forward pass without
-dropout; a training step with the dropout of the papers and stochastic gradient descent.
-The peers are KerasHub and, on PyTorch, transformers in the usual loop.
+in 4 texts, and ViT-S/16 and Swin-T that sort 8 pictures of 224 x 224. A forward pass
+without dropout; a training step with the dropout of the papers and stochastic gradient
+descent. The peers are KerasHub and, on PyTorch, transformers in the usual loop.
 """
 
 import keras
@@ -19,6 +19,7 @@ from harness import Report
 
 from keras_attention.applications import BERT
 from keras_attention.applications import GPT2
+from keras_attention.applications import Swin
 from keras_attention.applications import ViT
 
 SIZES = {
@@ -35,6 +36,11 @@ SIZES = {
             **{"image_size": 224, "patch_size": 16, "num_layers": 12, "num_heads": 6},
             **{"hidden_dim": 384, "mlp_dim": 1536},
         },
+        "Swin-T": {
+            **{"image_size": 224, "patch_size": 4, "window_size": 7, "hidden_dim": 96},
+            **{"num_layers": [2, 2, 6, 2], "num_heads": [3, 6, 12, 24]},
+            **{"mlp_dim": 384},
+        },
     },
     "tiny": {
         "BERT": {
@@ -49,12 +55,17 @@ SIZES = {
             **{"image_size": 32, "patch_size": 16, "num_layers": 2, "num_heads": 2},
             **{"hidden_dim": 16, "mlp_dim": 32},
         },
+        "Swin": {
+            **{"image_size": 32, "patch_size": 4, "window_size": 4, "hidden_dim": 8},
+            **{"num_layers": [1, 1], "num_heads": [1, 2], "mlp_dim": 32},
+        },
     },
 }
 SIZES["quick"] = {"ViT-S/16": SIZES["full"]["ViT-S/16"]}
 NUM_TEXTS, LENGTH, NUM_IMAGES = 4, 128, 8
-NUM_CLASSES = {"BERT": 2, "ViT": 1000}
+NUM_CLASSES = {"BERT": 2, "ViT": 1000, "Swin": 1000}
 DROPOUT = 0.1  # of BERT and GPT-2; ViT-S is trained without
+DROP_PATH = 0.1  # of Swin-T there
 ROUNDS = {"full": 5, "quick": 3, "tiny": 1}
 
 
@@ -182,6 +193,46 @@ def transformers_vit(size):
     )
 
 
+# Swin
+
+
+def our_swin(size):
+    return Swin(num_classes=NUM_CLASSES["Swin"], drop_path=DROP_PATH, **size)
+
+
+def keras_hub_swin(size):
+    from keras_hub import models
+
+    side = size["image_size"]
+    backbone = models.SwinTransformerBackbone(
+        image_shape=(side, side, 3),
+        patch_size=size["patch_size"],
+        embed_dim=size["hidden_dim"],
+        depths=size["num_layers"],
+        num_heads=size["num_heads"],
+        window_size=size["window_size"],
+        drop_path=DROP_PATH,
+    )
+    return models.SwinTransformerImageClassifier(backbone, NUM_CLASSES["Swin"])
+
+
+def transformers_swin(size):
+    import transformers
+
+    return transformers.SwinForImageClassification(
+        transformers.SwinConfig(
+            image_size=size["image_size"],
+            patch_size=size["patch_size"],
+            embed_dim=size["hidden_dim"],
+            depths=size["num_layers"],
+            num_heads=size["num_heads"],
+            window_size=size["window_size"],
+            drop_path_rate=DROP_PATH,
+            num_labels=NUM_CLASSES["Swin"],
+        )
+    )
+
+
 # All
 
 
@@ -246,6 +297,7 @@ MAKERS = {
     "BERT": (draw_bert, our_bert, keras_hub_bert, transformers_bert),
     "GPT": (draw_gpt2, our_gpt2, keras_hub_gpt2, transformers_gpt2),
     "ViT": (draw_vit, our_vit, keras_hub_vit, transformers_vit),
+    "Swin": (draw_vit, our_swin, keras_hub_swin, transformers_swin),
 }
 
 

@@ -1,4 +1,4 @@
-"""Six recipes on Brown fit their models, and a word has the vector of its last token."""
+"""Six recipes on Brown fit their models; a word has the vector of its last token."""
 
 import keras
 import numpy as np

@@ -33,6 +33,15 @@ DEFAULTS["DeiT"] = {
     "do_center_crop": True,
     "crop_size": {"height": 224, "width": 224},
 }
+# Below that size the pictures are larger first, by the fraction that is cut out.
+NO_CROP = 384
+DEFAULTS["ConvNext"] = {
+    **DEFAULTS["ViT"],
+    "size": {"shortest_edge": 384},
+    "resample": 3,
+    "crop_pct": 224 / 256,
+    "default_to_square": False,
+}
 # Fields that change nothing here: pictures become RGB, and channels come last.
 IGNORED = frozenset(
     """
@@ -98,7 +107,9 @@ def read_processor(config, place):
         known = "0 (nearest), 2 (bilinear) and 3 (bicubic)"
         _refuse(place, "resample", said["resample"], known)
     arguments = {"interpolation": INTERPOLATIONS[said["resample"]]}
-    if said["do_resize"]:
+    if said["do_resize"] and model == "ConvNext":
+        arguments |= _read_fraction(place, said)
+    elif said["do_resize"]:
         size = said["size"]
         if isinstance(size, int) and not said["default_to_square"]:
             size = {"shortest_edge": size}
@@ -203,6 +214,17 @@ def write_timm_processor(processor):
         "mean": of_channels(processor.mean, 0.0).tolist(),
         "std": of_channels(processor.std, 1.0).tolist(),
     }
+
+
+def _read_fraction(place, said):
+    """A middle that is cut out of small pictures; large ones are squashed."""
+    size = said["size"]
+    side = size.get("shortest_edge") if isinstance(size, dict) else size
+    if not isinstance(side, int):
+        _refuse(place, "size", size, "shortest_edge")
+    if side >= NO_CROP:
+        return {"image_size": side}
+    return {"shortest_edge": int(side / said["crop_pct"]), "crop_size": side}
 
 
 def _read_size(place, name, size):

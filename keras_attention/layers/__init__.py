@@ -15,6 +15,7 @@ from keras_attention.layers.class_token import ClassToken as ClassToken
 from keras_attention.layers.continuous_position_bias import (
     ContinuousPositionBias2D as ContinuousPositionBias2D,
 )
+from keras_attention.layers.convolution import BiTBlock as BiTBlock
 from keras_attention.layers.convolution import ConvNeXtBlock as ConvNeXtBlock
 from keras_attention.layers.convolution import GlobalResponseNorm as GlobalResponseNorm
 from keras_attention.layers.convolution import ResNetBlock as ResNetBlock
@@ -63,6 +64,7 @@ from keras_attention.layers.rotary_embedding import RotaryEmbedding as RotaryEmb
 from keras_attention.layers.scaled_dot_product import (
     ScaledDotProduct as ScaledDotProduct,
 )
+from keras_attention.layers.self_attention_2d import SelfAttention2D as SelfAttention2D
 from keras_attention.layers.text_embedding import TextEmbedding as TextEmbedding
 from keras_attention.layers.tied_embedding import TiedEmbedding as TiedEmbedding
 from keras_attention.layers.token_and_position_embedding import (

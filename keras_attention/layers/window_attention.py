@@ -48,6 +48,10 @@ class WindowAttention(BaseLayer):
 
     Call arguments:
         inputs: `(B, R, C, D)`, R and C known.
+        mask: `None`: each cell reads all of its window, whoever calls the layer.
+        bias: `None`, likewise.
+        inputs_mask: `None`, likewise.
+        use_causal_mask: `False`, likewise.
         return_attention_scores: Also return the weights.
 
     Returns:
@@ -55,7 +59,8 @@ class WindowAttention(BaseLayer):
         picture after the other, row by row, as `show_windows` reads them.
 
     Raises:
-        ValueError: `num_heads` does not divide D, or the grid is not known.
+        ValueError: `num_heads` does not divide D, the grid is not known, or a mask or
+            a bias is given.
 
     Example:
 
@@ -99,6 +104,11 @@ class WindowAttention(BaseLayer):
         self.seed = seed
 
     def build(self, inputs_shape):
+        if len(inputs_shape) != 4 or None in inputs_shape[1:]:
+            raise ValueError(
+                "Windows are cut from a grid (B, rows, columns, D) whose size is known."
+                f" Received: inputs.shape={tuple(inputs_shape)} in layer {self.name!r}"
+            )
         options = {"dtype": self.dtype_policy}
         width = inputs_shape[-1]
         self.attention = MultiHeadSelfAttention(
@@ -140,7 +150,12 @@ class WindowAttention(BaseLayer):
         return_attention_scores=False,
         training=None,
     ):
-        self._check(inputs, mask=mask, bias=bias, use_causal_mask=use_causal_mask)
+        self._refuse(
+            mask=mask,
+            bias=bias,
+            inputs_mask=inputs_mask,
+            use_causal_mask=use_causal_mask,
+        )
         rows, columns, width = inputs.shape[1:]
         size = min(self.window_size, rows, columns)
         shift = self.shift if size < min(rows, columns) else 0
@@ -163,17 +178,12 @@ class WindowAttention(BaseLayer):
             x = x[:, :rows, :columns]
         return (x, weights) if return_attention_scores else x
 
-    def _check(self, inputs, **options):
-        given = [name for name, value in options.items() if value not in (None, False)]
+    def _refuse(self, **options):
+        given = [k for k, v in options.items() if v is not None and v is not False]
         if given:
             raise ValueError(
                 f"Windows have no {', '.join(given)} (layer {self.name!r}). Leave it "
                 "out, or take `MultiHeadSelfAttention`."
-            )
-        if len(inputs.shape) != 4 or None in inputs.shape[1:]:
-            raise ValueError(
-                "Windows are cut from a grid (B, rows, columns, D) whose size is known."
-                f" Received: inputs.shape={tuple(inputs.shape)} in layer {self.name!r}"
             )
 
     def _regions(self, windows, padded, size, shift):

@@ -411,6 +411,35 @@ SWIN_V2 = dataclasses.replace(
     },
     timm={},
 )
-ROWS = [DEIT, DEIT3, RESNET, CONVNEXT, CONVNEXT_V2, SWIN, SWIN_V2]
+HYBRID = Row(
+    applications.HybridViT,
+    {**TOKENS, "stem_layers": [1], "image_size": [20, 23], "patch_size": [5, 3]},
+    (64, 84),
+    timm={
+        "convolution alone": (
+            "vit_tiny_r_s16_p8_224",
+            {
+                "img_size": (64, 96),
+                "embed_dim": 12,
+                "depth": 2,
+                "num_heads": 3,
+                "num_classes": 5,
+            },
+        ),
+        "stages": (
+            "vit_small_r26_s32_224",
+            {
+                "img_size": (65, 84),
+                "embed_dim": 12,
+                "depth": 1,
+                "num_heads": 3,
+                "num_classes": 5,
+                "qkv_bias": False,
+            },
+        ),
+    },
+    is_written_for_timm=True,
+)
+ROWS = [DEIT, DEIT3, HYBRID, RESNET, CONVNEXT, CONVNEXT_V2, SWIN, SWIN_V2]
 CASES = [(row, head) for row in ROWS for head in row.heads]
 TIMM_CASES = [(row, case) for row in ROWS for case in row.timm]

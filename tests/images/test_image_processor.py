@@ -94,12 +94,26 @@ def test_what_is_saved_opens_there(tmp_path, rng, config):
 @pytest.mark.once
 def test_what_a_file_leaves_out_is_what_its_class_has(tmp_path, rng):
     (image,) = pictures(rng, [(300, 280)])
-    for name in ("ViTImageProcessor", "DeiTImageProcessor"):
+    for name in ("ViTImageProcessor", "DeiTImageProcessor", "ConvNextImageProcessor"):
         path = tmp_path / "preprocessor_config.json"
         path.write_text(json.dumps({"image_processor_type": name + "Fast"}))
         expected = theirs(reference(name), image)
         found = load_image_processor(tmp_path).load([image])
         np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+@pytest.mark.once
+@pytest.mark.parametrize("shape", [(300, 280), (40, 60)])
+def test_convnext_cuts_a_fraction_out_of_small_pictures(tmp_path, rng, shape):
+    """As files of 2022 say it, too: the size is one number."""
+    (image,) = pictures(rng, [shape])
+    config = {"size": 22, "crop_pct": 0.9, "resample": 2}
+    expected = theirs(reference("ConvNextImageProcessor", **config), image)
+    config["feature_extractor_type"] = "ConvNextFeatureExtractor"
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps(config))
+    processor = load_image_processor(tmp_path)
+    assert (processor.shortest_edge, processor.crop_size) == (24, (22, 22))
+    np.testing.assert_allclose(processor.load([image]), expected, atol=1e-5)
 
 
 @pytest.mark.once

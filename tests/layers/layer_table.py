@@ -397,6 +397,13 @@ ROWS = [
         left_out=(),
     ),
     Row(
+        "BiTBlock/full",
+        lambda: {"filters": 128, "strides": 3},
+        {"inputs": "B P Q D"},
+        ("B 2 3 128",),
+        left_out=(),
+    ),
+    Row(
         "ChannelBias/full",
         lambda: {"initializer": "ones"},
         {"inputs": "B T D"},
@@ -854,6 +861,19 @@ ROWS = [
         {"query": "B T D", "value": "B S E", "key": "B S D", "mask": "B T S mask"},
         **_ATTENTION,
         options=_CAUSAL,
+        left_out=(),
+    ),
+    Row(
+        "SelfAttention2D/full",
+        lambda: {
+            "key_dim": H,
+            "value_dim": Hv,
+            "pool_size": 3,
+            "kernel_initializer": "he_normal",
+        },
+        {"inputs": "B P Q D"},
+        ("B P Q D", "B 1 36 3"),
+        gives_weights=True,
         left_out=(),
     ),
     Row(

@@ -28,7 +28,7 @@ SMALL = (
     ),
     *("RelativePositionBias2D", "RotaryEmbedding", "LowRankAdapter", "TokenPositions"),
     *("DistanceTable", "GridEncoder", "NeighborConvolution"),
-    *("ContinuousPositionBias2D", "GlobalResponseNorm", "ResNetBlock"),
+    *("BiTBlock", "ContinuousPositionBias2D", "GlobalResponseNorm", "ResNetBlock"),
 )
 
 

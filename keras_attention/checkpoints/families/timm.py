@@ -46,7 +46,7 @@ def timm_family(
         is_ours: Function of a name of timm's models to whether it is one of these.
         read_name: Function of such a name to the arguments of timm that it stands for.
         written_as: The name under which models are written, with all arguments of
-            timm beside it.
+            timm beside it; or a function of our arguments to it.
         fields: List of `Field`, of the arguments of timm.
         rules: As those of a `Family`.
         first_conv: Name of the convolution that reads the pictures.
@@ -109,7 +109,9 @@ def timm_family(
         said = {field.name: field.write(arguments[field.argument]) for field in fields}
         said |= write(arguments) if write else {}
         config = {
-            "architecture": written_as,
+            "architecture": written_as(arguments)
+            if callable(written_as)
+            else written_as,
             "num_classes": num_classes,
             "model_args": said,
             "pretrained_cfg": {

@@ -25,6 +25,8 @@ NAME = re.compile(
 )
 # Touvron et al. 2021, arXiv:2012.12877, Table 1: a ViT that was trained otherwise.
 DEIT = re.compile(r"deit_(tiny|small|base)_patch16_\d+")
+# Dosovitskiy et al. 2021, Section 3.1: convolutions in front; see `hybrid_vit.py`.
+HYBRID = re.compile(r"vit_[a-z]+_r\d*_s\d+")
 # Width, blocks, heads, and how much wider the feed-forward networks are: Dosovitskiy et
 # al. 2021, Table 1; Touvron et al. 2021, Table 1; Zhai et al. 2022, Table 2; some are
 # timm's own.
@@ -152,6 +154,8 @@ def encoder_rules():
 
 def is_vit(name):
     """Whether a name of timm is that of a ViT. DeiT without its token is one, too."""
+    if HYBRID.match(name):
+        return False
     return name.startswith("vit_") or bool(DEIT.match(name))
 
 

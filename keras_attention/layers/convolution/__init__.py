@@ -1,5 +1,6 @@
 """The layers of convolutional networks: what attention is measured against."""
 
+from keras_attention.layers.convolution.bit_block import BiTBlock as BiTBlock
 from keras_attention.layers.convolution.convnext_block import (
     ConvNeXtBlock as ConvNeXtBlock,
 )
