@@ -37,6 +37,8 @@ class Captioner(SentenceWriter):
     `read_images`. It may set what `Translator` may.
     """
 
+    beam_width = 3
+
     @property
     def _arguments(self):
         # The weights are saved with the model: no need to fetch them again.
@@ -82,7 +84,7 @@ class Captioner(SentenceWriter):
     def caption(
         self,
         images,
-        beam_width=3,
+        beam_width=None,
         max_length=None,
         return_log_probabilities=False,
         return_attention_scores=False,
@@ -105,16 +107,16 @@ class Captioner(SentenceWriter):
             images: A picture or several: paths, bytes or Pillow images of any size, or
                 arrays `(height, width, 3)` or `(B, height, width, 3)` of the model's
                 size, whole numbers from 0 to 255 or floats from 0 to 1.
-            beam_width: How many captions of a picture are followed at a time. With 1
-                the most probable next word is taken (greedy search).
+            beam_width: How many captions of a picture are followed at a time, by
+                default 3. With 1 the most probable next word is taken (greedy search).
             max_length: Most words of a caption. By default that of the model.
             return_log_probabilities: Also return how probable the captions are.
             return_attention_scores: Also return where the model looked for each word.
             length_penalty: 0 compares captions by their log-probability; more favours
                 longer ones (see `beam_search`). By default that of the model, 0.
             batch_size: How many pictures are captioned at a time.
-            sampler: What chooses the words in place of this search; see
-                `TextGenerator.generate`.
+            sampler: What chooses the words in place of this search, without
+                `beam_width` and `length_penalty`; see `TextGenerator.generate`.
             min_new_tokens, stop, repetition_penalty, no_repeat_ngram_size: What may
                 follow; see `TextGenerator.generate`.
             forbidden_ids: Token ids that are never written, besides those of the model.
@@ -136,17 +138,15 @@ class Captioner(SentenceWriter):
         """
         if max_length is None:
             max_length = self.max_length
-        length_penalty = self._check_search(
-            beam_width, max_length, length_penalty, batch_size
+        sampler = self._read_search(
+            sampler, beam_width, max_length, length_penalty, batch_size
         )
         captions, *more = self._write_sentences(
             {"images": self.read_images(images)},
             int(np.prod(self.grid)),
             self.vocabulary,
             self.vocabulary_size,
-            beam_width=beam_width,
             max_length=max_length,
-            length_penalty=length_penalty,
             batch_size=batch_size,
             sampler=sampler,
             callback=callback,

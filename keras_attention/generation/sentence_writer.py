@@ -33,6 +33,7 @@ class SentenceWriter(WritingModel):
 
     start_id, end_id, padding_id = START_ID, END_ID, PAD_ID
     forbidden_ids = (PAD_ID, START_ID, UNKNOWN_ID)
+    beam_width = 4
     length_penalty = 0.0
 
     @functools.wraps(keras.Model.fit, assigned=())
@@ -56,13 +57,24 @@ class SentenceWriter(WritingModel):
     def _check_arrays(self, x, y=None):
         raise NotImplementedError
 
-    def _check_search(self, beam_width, max_length, length_penalty, batch_size):
-        """The length penalty, that of the model where there is none."""
-        if length_penalty is None:
-            length_penalty = self.length_penalty
-        check_search(beam_width, max_length, length_penalty)
+    def _read_search(self, sampler, beam_width, max_length, length_penalty, batch_size):
+        """The sampler: the search that was asked for, or what stands in its place."""
+        given = {"beam_width": beam_width, "length_penalty": length_penalty}
+        given = {name: value for name, value in given.items() if value is not None}
+        if sampler is not None and given:
+            raise ValueError(
+                "`sampler` stands in place of the beam search. Received both: sampler="
+                f"{sampler!r} and {', '.join(f'{k}={v}' for k, v in given.items())}. "
+                "Leave one out, or pass sampler=BeamSearch(beam_width, length_penalty)."
+            )
+        search = {
+            "beam_width": self.beam_width,
+            "length_penalty": self.length_penalty,
+            **given,
+        }
+        check_search(search["beam_width"], max_length, search["length_penalty"])
         check_positive(batch_size=batch_size)
-        return length_penalty
+        return BeamSearch(**search) if sampler is None else sampler
 
     def _write_sentences(
         self,
@@ -71,9 +83,7 @@ class SentenceWriter(WritingModel):
         vocabulary,
         vocabulary_size,
         *,
-        beam_width,
         max_length,
-        length_penalty,
         batch_size,
         sampler,
         callback,
@@ -88,8 +98,8 @@ class SentenceWriter(WritingModel):
             size: S of the weights.
             vocabulary: What decodes, or `None`.
             vocabulary_size: Its size.
-            beam_width, max_length, length_penalty, batch_size, sampler, callback: As
-                for `Translator.translate`.
+            max_length, batch_size, callback: As for `Translator.translate`.
+            sampler: Who chooses.
             return_log_probabilities: Also return how probable the sentences are.
             return_attention_scores: Also return what was read.
             **constraints: What may follow; see `read_options`.
@@ -115,7 +125,7 @@ class SentenceWriter(WritingModel):
                 tuple(self.forbidden_ids),
                 must_end=True,
             ),
-            BeamSearch(beam_width, length_penalty) if sampler is None else sampler,
+            sampler,
             has_text=vocabulary is not None,
             callback=callback,
             **constraints,

@@ -50,7 +50,7 @@ class Translator(SentenceWriter):
     def translate(
         self,
         sentences,
-        beam_width=4,
+        beam_width=None,
         max_length=None,
         return_log_probabilities=False,
         return_attention_scores=False,
@@ -77,8 +77,8 @@ class Translator(SentenceWriter):
         Args:
             sentences: List of B strings; for a model without a source vocabulary, or
                 where they are encoded already, integers `(B, S)` or lists of integers.
-            beam_width: How many translations of a sentence are followed at a time.
-                With 1 the most probable next token is taken (greedy search).
+            beam_width: How many translations of a sentence are followed at a time, by
+                default 4. With 1 the most probable next token is taken (greedy search).
             max_length: Most tokens of a translation, without its end. By default that
                 of the model.
             return_log_probabilities: Also return how probable the translations are.
@@ -86,8 +86,8 @@ class Translator(SentenceWriter):
             length_penalty: 0 compares translations by their log-probability; more
                 favours longer ones. By default that of the model.
             batch_size: How many sentences are translated at a time.
-            sampler: What chooses the tokens in place of this search; see
-                `TextGenerator.generate`.
+            sampler: What chooses the tokens in place of this search, without
+                `beam_width` and `length_penalty`; see `TextGenerator.generate`.
             min_new_tokens, stop, repetition_penalty, no_repeat_ngram_size: What may
                 follow; see `TextGenerator.generate`.
             forbidden_ids: Token ids that are never written, besides those of the model.
@@ -114,8 +114,8 @@ class Translator(SentenceWriter):
         missing = -length % LENGTH_STEP
         if max_length is None:
             max_length = self._longest_translation(length + missing)
-        length_penalty = self._check_search(
-            beam_width, max_length, length_penalty, batch_size
+        sampler = self._read_search(
+            sampler, beam_width, max_length, length_penalty, batch_size
         )
         self._check_length(max_length)
         source_ids = np.pad(
@@ -128,9 +128,7 @@ class Translator(SentenceWriter):
             length,
             self.target_vocabulary,
             self.vocabulary_sizes[1],
-            beam_width=beam_width,
             max_length=max_length,
-            length_penalty=length_penalty,
             batch_size=batch_size,
             sampler=sampler,
             callback=callback,

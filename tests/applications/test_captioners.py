@@ -345,7 +345,11 @@ def test_attention_of_a_model_without_it_is_refused(data):
         ),
         ({"vocabulary": "cat"}, "must be a list of words"),
         ({"hidden_dim": 0}, "`hidden_dim` must be a positive integer"),
-        ({"encoder": "VGG20"}, "no model 'VGG20'"),
+        (
+            {"encoder": "VGG20", "encoder_filters": (96, 192)},
+            "no model 'VGG20'",
+        ),
+        ({"encoder": "VGG16"}, "`filters` of an encoder is for the small network"),
     ],
 )
 def test_arguments_that_do_not_fit_are_refused(captioner, options, message):

@@ -309,6 +309,8 @@ def test_sentences_that_cannot_be_read_are_refused():
         ({"beam_width": 0}, "`beam_width` must be a positive integer"),
         ({"max_length": 0}, "`max_length` must be a positive integer"),
         ({"batch_size": 0}, "`batch_size` must be a positive integer"),
+        ({"sampler": "greedy", "beam_width": 4}, "Received both.*beam_width=4"),
+        ({"sampler": "greedy", "length_penalty": 0.0}, "Received both.*penalty=0.0"),
         ({"return_attention_scores": True}, "RNNSeq2Seq has no attention to return"),
     ):
         with pytest.raises(ValueError, match=message):
