@@ -6,6 +6,11 @@ Random weights of the base size, float32, with what `fit` and `predict` run: one
 512 tokens is sorted. A forward pass without dropout; a training step with that of the
 papers and stochastic gradient descent. The peers are a BERT of ours of the same width
 and depth and, on PyTorch, transformers in the usual loop.
+
+Of two blocks of version 3 (`--quick`, the least of five rounds on two cores that had
+other work, too): seconds over those of our BERT, forward and training, are 1.65 and
+1.36 on PyTorch, where those of transformers are 2.02 and 1.53; 1.59 and 1.44 on JAX;
+1.46 and 1.78 on TensorFlow. Products with distances are a third of BERT's own.
 """
 
 import keras

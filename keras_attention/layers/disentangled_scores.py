@@ -265,16 +265,17 @@ class DisentangledScores(BaseLayer):
         distances = ops.arange(length + key_length - 1, dtype="int32")
         distances = distances - (key_length - 1) + offset
         rows = self.table.rows(distances)
+        scale = disentangled_scale(query.shape[-1], self.terms)
         scores = 0.0
         if "content_to_position" in self.terms:
             keys = self._heads(table, attention, "key", query)  # (R, N, H)
-            keys = ops.take(keys, ops.flip(rows), axis=0)
+            keys = ops.take(keys * scale, ops.flip(rows), axis=0)
             scores += distance_products(query, keys, key_length)
         if "position_to_content" in self.terms:
             queries = self._heads(table, attention, "query", query)
-            queries = ops.take(queries, rows, axis=0)
+            queries = ops.take(queries * scale, rows, axis=0)
             scores += ops.swapaxes(distance_products(key, queries, length), -1, -2)
-        return scores * disentangled_scale(query.shape[-1], self.terms)
+        return scores
 
     def _heads(self, table, attention, kind, query):
         """The table projected to the heads, `(R, N, H)`."""

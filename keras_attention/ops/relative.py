@@ -8,12 +8,13 @@ column.
 Letters: T query length, S key length, N heads, R and C rows and columns of a table.
 """
 
+import keras
 from keras import ops
 
 from keras_attention.ops.masks import least_as_infinity
 
-# Of longer sequences, each so many queries meet the distances that they have alone
-# (`benchmarks/deberta.py`).
+# Of longer sequences, each so many queries meet the distances that they have alone:
+# faster where it is compiled (`benchmarks/deberta.py`).
 QUERIES_AT_A_TIME = 128
 # Up to so many numbers, 64 MiB in float32, a bias is rather made once as a whole.
 MOST_OF_WHOLE = 2**24
@@ -152,7 +153,7 @@ def relative_shift(x, key_length):
     """Reads for each query, whose row is of distances, its keys in their order.
 
     Dai et al. 2019, arXiv:1901.02860, Appendix B: without an index, by rows that are
-    one number longer when they are laid one behind the other.
+    one number shorter, or longer, when they are laid one behind the other.
 
     Args:
         x: `(..., T, T + S - 1)`; the last axis is of distances, from the key that is
@@ -170,9 +171,16 @@ def relative_shift(x, key_length):
     """
     x = ops.convert_to_tensor(x)
     *others, rows, columns = ops.shape(x)
-    if isinstance(rows, int) and rows == 0:  # and none of the columns fits
-        return ops.zeros((*others, 0, key_length), x.dtype)
-    # torch.compile looks into this, as it does not into Keras's `pad`.
+    if isinstance(rows, int) and rows < 2:
+        if rows == 0:  # and none of the columns fits
+            return ops.zeros((*others, 0, key_length), x.dtype)
+        return x[..., :key_length]
+    if isinstance(rows, int):  # nothing is copied: rows that are one number shorter
+        x = ops.reshape(x, (*others, rows * columns))
+        x = x[..., rows - 1 : rows - 1 + rows * (columns - 1)]
+        return ops.reshape(x, (*others, rows, columns - 1))[..., :key_length]
+    # One row would become too short. torch.compile looks into this, as it does not
+    # into Keras's `pad`.
     x = ops.concatenate([x, x[..., :1]], axis=-1)
     x = ops.reshape(x, (*others, rows * (columns + 1)))
     x = x[..., rows - 1 : rows - 1 + rows * columns]
@@ -182,8 +190,9 @@ def relative_shift(x, key_length):
 def distance_products(query, distances, key_length):
     """The products of queries with vectors of the distances to their keys.
 
-    As `relative_shift` of all products gives them; but of many queries some are taken
-    at a time, with the distances that these have, which are half of all.
+    As `relative_shift` of all products gives them; but where it is compiled, of many
+    queries some are taken at a time, with the distances that these have, which are half
+    of all.
 
     Args:
         query: `(B, T, N, H)`.
@@ -202,9 +211,11 @@ def distance_products(query, distances, key_length):
     [[[[2.0, 3.0], [1.0, 2.0]]]]
     """
     length = ops.shape(query)[1]
-    known = isinstance(length, int) and isinstance(key_length, int)
-    size = QUERIES_AT_A_TIME if known and length > QUERIES_AT_A_TIME else length
-    found, starts = [], range(0, length, size) if known and length else [0]
+    is_known = isinstance(length, int) and isinstance(key_length, int)
+    is_cut = is_known and length > QUERIES_AT_A_TIME
+    size, starts, found = length, [0], []
+    if is_cut and keras.backend.backend() != "torch":
+        size, starts = QUERIES_AT_A_TIME, range(0, length, QUERIES_AT_A_TIME)
     for start in starts:
         rows, columns = query, distances
         if len(starts) > 1:

@@ -16,8 +16,6 @@ class SegmentReader:
     `memory_length` and `head`. It may have `reused_length`.
     """
 
-    reused_length = None
-
     def read_segment(self, inputs, memories=None):
         """Reads a part of a text behind those that were read before.
 
@@ -70,7 +68,6 @@ class SegmentReader:
         x, entered, _ = self.encoder.read(x, memories, **inputs)
         if self.head is not None:
             x = keras.Function(self.encoder.output, self.output)(x)
-        memories = next_memories(
-            memories, entered, self.memory_length, self.reused_length
-        )
+        reused_length = getattr(self, "reused_length", None)
+        memories = next_memories(memories, entered, self.memory_length, reused_length)
         return x, memories

@@ -15,6 +15,7 @@ import safetensors.numpy
 from helpers import to_numpy
 from keras_attention import applications
 from keras_attention.checkpoints.arguments import argument_defaults
+from keras_attention.tokenizers.tokenizer_files import byte_pair_tokenizer
 from keras_attention.training import TokenCrossentropy
 from published import assert_close
 
@@ -215,6 +216,24 @@ def test_one_step_of_training_moves_every_weight():
     names = [weight.path for weight in model.weights]
     still = [n for n, a, b in zip(names, before, after, strict=True) if (a == b).all()]
     assert still == []
+
+
+@pytest.mark.once
+def test_texts_of_any_length_are_learned_and_continued():
+    """There is no longest one, so that nothing is cut or refused."""
+    letters = {letter: i for i, letter in enumerate("abĠ")} | {"<end>": 3}
+    settings = {"eos_token": "<end>", "bos_token": "<end>", "unk_token": "<end>"}
+    model = applications.TransformerXL(
+        tokenizer=byte_pair_tokenizer(letters, [], settings),
+        **{**SMALL, "vocabulary_size": 4, "cutoffs": [2], "end_id": 3},
+    )
+    inputs, targets, weights = model.collate(["ab" * 40, "a"])
+    assert inputs["token_ids"].shape[1] >= 80
+    assert weights.sum(axis=1).tolist() == [80, 1]
+    model.compile("adam", TokenCrossentropy(padding_id=None))
+    model.fit(["ab" * 40, "a"], verbose=0)
+    text = model.generate("ab" * 10, max_new_tokens=9, min_new_tokens=9)
+    assert text.startswith("ab" * 10) and len(text) == 29
 
 
 @pytest.mark.once
