@@ -99,6 +99,17 @@ def test_each_block_computes_what_that_of_transformers_does(tmp_path, row, case)
 
 
 @pytest.mark.once
+@named([row for row in PUBLISHED if row.has_any_size])
+def test_images_of_another_size_are_read(tmp_path, row):
+    """Which nothing divides: windows, patches, strides."""
+    reference = saved(row, "classes", tmp_path)
+    model = row.model.from_preset(tmp_path, image_size=(33, 41))
+    images = row.pictures(size=(33, 41))
+    expected = run_published(reference, images)["logits"]
+    assert_close(to_numpy(model(images)), expected)
+
+
+@pytest.mark.once
 @cases(CASES)
 def test_what_is_saved_here_opens_there(tmp_path, row, case):
     reference = saved(row, case, tmp_path / "theirs")

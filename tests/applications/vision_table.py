@@ -39,6 +39,7 @@ class Row:
             states` there, in their layout, and of weights of attention or `None`.
         timm: Dict from a name to that of timm's model and its arguments.
         given: What the published files do not say.
+        has_any_size: Whether its published classes read images of any size, too.
         unpublished: Arguments that no published layout says.
         is_written_for_timm: Whether what is read from timm is written for it.
     """
@@ -53,6 +54,7 @@ class Row:
     states: Callable | None = None
     timm: dict = dataclasses.field(default_factory=dict)
     given: dict = dataclasses.field(default_factory=dict)
+    has_any_size: bool = False
     unpublished: tuple = ()
     is_written_for_timm: bool = False
 
@@ -229,6 +231,7 @@ RESNET = Row(
         ),
     },
     states=stage_states("max_pooling"),
+    has_any_size=True,
     timm={
         "basic": (
             "resnet18",
@@ -282,6 +285,7 @@ CONVNEXT = Row(
         ),
     },
     states=stage_states("stem_norm"),
+    has_any_size=True,
     timm={
         "version 1": ("convnext_tiny", {**CONVNEXT_TIMM, "act_layer": "relu"}),
         "version 2": ("convnextv2_tiny", CONVNEXT_TIMM),
@@ -372,6 +376,7 @@ SWIN = Row(
     },
     unpublished=("use_absolute_positions",),
     states=window_states,
+    has_any_size=True,
     timm={
         "version 1": (
             "swin_tiny_patch4_window7_224",
@@ -399,6 +404,7 @@ SWIN = Row(
 )
 SWIN_V2 = dataclasses.replace(
     SWIN,
+    has_any_size=False,  # what is shifted depends on the size in its config
     published="Swinv2",
     config=SWIN_CONFIG | {"window_size": 4},
     heads={

@@ -30,6 +30,12 @@ SMALL = {
     "GPT2": {**TEXT, "vocabulary_size": 9},
     "ViT": {**TEXT, "image_size": 32},
     "XLNet": {**TEXT, "vocabulary_size": 9},
+    "ResNet": {"hidden_dims": [8], "num_layers": [1], "image_size": 32},
+    "ConvNeXt": {"hidden_dims": [8], "num_layers": [1], "image_size": 32},
+    "Swin": {
+        **{"hidden_dim": 8, "num_layers": [1], "num_heads": [2], "mlp_dim": 8},
+        "image_size": 32,
+    },
     "Transformer": {
         **TEXT,
         "num_decoder_layers": 1,
@@ -73,6 +79,21 @@ READ = {
         "ViT",
         {"class_names": ["tench", "goldfish"], "epsilon": 1e-12},
         "",
+    ),
+    "a child of microsoft/resnet-50": (
+        "ResNet",
+        {"kind": "bottleneck", "num_classes": 4, "strides_first": False},
+        "padding='max_length'",
+    ),
+    "a child of facebook/convnext-tiny-224": (
+        "ConvNeXt",
+        {"layer_scale": 1e-6, "use_response_norm": False},
+        "padding",
+    ),
+    "a child of microsoft/swin-base-patch4-window7-224": (
+        "Swin",
+        {"mlp_dim": 512, "version": 1, "drop_path": 0.1},
+        "padding",
     ),
     "vuongnhathien/deit-base": ("ViT", {"num_classes": 3, "class_names": None}, ""),
     "opus-mt-en-de": ("Transformer", {"num_layers": 6, "activation": "silu"}, ""),

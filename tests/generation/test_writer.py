@@ -79,14 +79,14 @@ def write(request):
         model = request.getfixturevalue("translator")
 
         def run(**options):
-            options = {"beam_width": 1, "max_length": 5} | options
+            options = {"sampler": "greedy", "max_length": 5} | options
             return model.translate(SENTENCES, **options)
 
     else:
         model = request.getfixturevalue("captioner")
 
         def run(**options):
-            options = {"beam_width": 1, "min_new_tokens": 5} | options
+            options = {"sampler": "greedy", "min_new_tokens": 5} | options
             return model.caption(IMAGES, **options)
 
     run.model = model

@@ -7,6 +7,8 @@ import keras
 import numpy as np
 import pytest
 
+from keras_attention.applications import Swin
+from keras_attention.visualization import attention_maps
 from keras_attention.visualization import show_windows
 from keras_attention.visualization.windows import light_up
 from keras_attention.visualization.windows import Partition
@@ -237,3 +239,21 @@ def test_the_page_and_the_figure_paint_the_same_colours(browser, rng, tmp_path):
     expected = expected[5::10, 5::10].reshape(24, 3).astype(int)
     assert np.abs(np.array(drawn) - expected).max() <= 2
     assert browser.complaints() == []
+
+
+def test_the_windows_of_a_model_are_shown(rng):
+    """Of a Swin whose grid windows do not fill, from its maps."""
+    model = Swin(
+        image_size=(28, 40),
+        hidden_dim=8,
+        num_layers=(2,),
+        num_heads=(2,),
+        mlp_dim=16,
+        window_size=4,
+        num_classes=3,
+    )
+    images = rng.random(size=(2, 28, 40, 3)).astype("float32")
+    maps = attention_maps(model, images)
+    name = "stage_0_block_1/self_attention/attention"
+    view = show_windows(images[1], maps[name].weights, (7, 10), 4, shift=2, index=1)
+    assert "Windows of 4 × 4 patches, shifted by 2 × 2" in repr(view)

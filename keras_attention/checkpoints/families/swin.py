@@ -167,10 +167,10 @@ SWIN_FAMILY = Family(
         Field(ABSOLUTE, "use_absolute_positions", False),
     ),
     rules=rules,
-    # Widths that are computed; of masked images.
+    # Widths that are computed; of masked images; what no code reads.
     ignored=(
         *BACKBONE,
-        *("hidden_size", "num_layers", "encoder_stride", "mlp_ratio"),
+        *("hidden_size", "num_layers", "encoder_stride", "mlp_ratio", "path_norm"),
     ),
     prefix="swin.",
     harmless={
