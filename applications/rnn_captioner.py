@@ -15,10 +15,11 @@ from keras_attention.generation.sentences import sized_vocabulary
 from keras_attention.layers.grid_encoder import grid_encoder
 from keras_attention.layers.grid_encoder import image_sides
 from keras_attention.layers.rnn_caption_decoder import RNNCaptionDecoder
+from keras_attention.tasks.caption_inputs import CaptionInputs
 
 
 @keras.saving.register_keras_serializable("keras_attention")
-class RNNCaptioner(Captioner, Application):
+class RNNCaptioner(CaptionInputs, Captioner, Application):
     """Describes a picture after a single look at the whole of it.
 
     The model to compare `ShowAttendTell` with: the same encoder, LSTM and output

@@ -14,10 +14,11 @@ from keras_attention.generation.sentences import sized_vocabulary
 from keras_attention.layers.attention_caption_decoder import AttentionCaptionDecoder
 from keras_attention.layers.grid_encoder import grid_encoder
 from keras_attention.layers.grid_encoder import image_sides
+from keras_attention.tasks.caption_inputs import CaptionInputs
 
 
 @keras.saving.register_keras_serializable("keras_attention")
-class ShowAttendTell(Captioner, Application):
+class ShowAttendTell(CaptionInputs, Captioner, Application):
     """Describes a picture, and looks at another place of it for each word.
 
     A convolutional network turns the picture into a grid of features; an LSTM writes

@@ -25,10 +25,11 @@ from keras_attention.layers.transformer_decoder import TransformerDecoder
 from keras_attention.layers.transformer_decoder_block import TransformerDecoderBlock
 from keras_attention.layers.transformer_encoder import TransformerEncoder
 from keras_attention.layers.transformer_encoder_block import TransformerEncoderBlock
+from keras_attention.tasks.caption_inputs import CaptionInputs
 
 
 @keras.saving.register_keras_serializable("keras_attention")
-class TransformerCaptioner(Captioner, Application):
+class TransformerCaptioner(CaptionInputs, Captioner, Application):
     """Describes a picture without recurrence: a Transformer reads its grid of features.
 
     What stands in place of the source's tokens are the cells of a grid:

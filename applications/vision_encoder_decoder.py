@@ -23,10 +23,11 @@ from keras_attention.checkpoints.parts import Plan
 from keras_attention.generation.captioner import Captioner
 from keras_attention.generation.captioner import pictures_of
 from keras_attention.generation.steps import CachedSteps
+from keras_attention.tasks.caption_inputs import CaptionInputs
 
 
 @keras.saving.register_keras_serializable("keras_attention")
-class VisionEncoderDecoder(Captioner, Application):
+class VisionEncoderDecoder(CaptionInputs, Captioner, Application):
     """Describes a picture without any convolution: a ViT reads, a GPT-2 writes.
 
         x = encoder(images)                                         (B, S, De)
@@ -99,6 +100,9 @@ class VisionEncoderDecoder(Captioner, Application):
     assets = ("tokenizer", "image_processor")
     families = (vision_encoder_decoder({ViT: VIT_FAMILY}, {GPT2: GPT2_FAMILY}),)
     forbidden_ids = ()
+    # Its words are those of its tokenizer, whose files are kept as all assets are.
+    save_assets = Application.save_assets
+    load_assets = Application.load_assets
 
     def __init__(
         self,
@@ -144,6 +148,11 @@ class VisionEncoderDecoder(Captioner, Application):
         self.start_id = self.end_id if start_id is None else start_id
         self.padding_id = decoder.padding_id if padding_id is None else padding_id
         self.max_length = max_length
+
+    @property
+    def longest_input(self):
+        """Most tokens of a caption that is learned: the positions of the decoder."""
+        return self.decoder.max_length
 
     @property
     def vocabulary(self):

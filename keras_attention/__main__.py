@@ -89,11 +89,18 @@ def build_parser():
         help="describe your own pictures with the model of the demo",
         description=(
             "Describes pictures, and writes a page that shows where the model looked "
-            "for each word."
+            "for each word; or all pictures of a folder into a table, going on where "
+            "it was stopped."
         ),
     )
     command.add_argument(
-        "pictures", metavar="PICTURE", nargs="+", help="a file: PNG, JPEG, SVG, ..."
+        "pictures",
+        metavar="PICTURE",
+        nargs="+",
+        help="a file (PNG, JPEG, SVG, ...), or a folder of them",
+    )
+    command.add_argument(
+        "--out", metavar="FILE", help="a table (CSV) for the captions, not a page"
     )
     command.add_argument(
         "--model",

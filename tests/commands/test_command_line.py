@@ -15,6 +15,7 @@ import pytest
 
 import keras_attention
 from keras_attention import __main__ as command_line
+from keras_attention.tokenizers.tokenizer_files import byte_pair_tokenizer
 
 
 def run(*arguments, cwd):
@@ -288,3 +289,104 @@ def test_wrong_arguments_of_whole_commands_take_one_line(capsys, command):
         pairs = ["pairs.tsv"] if command == "translate" else []
         said = refusal(capsys, command, *pairs, *arguments)
         assert said.startswith(f"python -m keras_attention {command}: error: ")
+
+
+@pytest.fixture
+def pictures(tmp_path, rng):
+    """A folder of pictures in which one is broken and one is a text."""
+    folder = tmp_path / "photos"
+    (folder / "more").mkdir(parents=True)
+    for name in ("a.png", "b.JPG", "more/c.png"):
+        array = rng.integers(0, 256, (20, 30, 3)).astype("uint8")
+        PIL.Image.fromarray(array).save(folder / name, format="png")
+    (folder / "broken.png").write_bytes(b"\x89PNG no more")
+    (folder / "notes.txt").write_text("no picture")
+    return folder
+
+
+def caption_all(capsys, folder, table, model):
+    command_line.main(
+        ["caption", str(folder), "--out", str(table), "--model", str(model)]
+    )
+    return capsys.readouterr().out
+
+
+@pytest.mark.once
+def test_a_folder_is_captioned_into_a_table(tmp_path, capsys, pictures, model_folder):
+    table = tmp_path / "captions.csv"
+    out = caption_all(capsys, pictures, table, model_folder)
+    assert "3 captions written to" in out
+    assert re.search(r"skipped .*broken\.png: ", out)
+    found = keras_attention.data.load_captions(table)
+    assert [os.path.relpath(path, pictures) for path, _ in found] == [
+        "a.png",
+        "b.JPG",
+        os.path.join("more", "c.png"),
+    ]
+    assert all(len(caption.split()) == 3 for _, (caption,) in found)
+
+
+@pytest.mark.once
+def test_a_table_goes_on_where_it_was_stopped(tmp_path, capsys, pictures, model_folder):
+    """A line that was cut off is written anew, what is whole stays."""
+    table = tmp_path / "captions.csv"
+    (pictures / "broken.png").unlink()
+    caption_all(capsys, pictures, table, model_folder)
+    whole = table.read_bytes()
+    first = whole.splitlines(keepends=True)[:2]
+    kept = b"".join([first[0], first[1].replace(b"a.png,", b"a.png,mine ")])
+    table.write_bytes(kept + b"photos/b.JP")
+    out = caption_all(capsys, pictures, table, model_folder)
+    assert "1 of 3 are in" in out and "2 captions written" in out
+    assert table.read_bytes().startswith(kept)
+    assert len(table.read_bytes().splitlines()) == 4
+
+
+@pytest.mark.once
+def test_a_folder_that_cannot_be_captioned_is_told(
+    tmp_path, capsys, pictures, model_folder
+):
+    told = refusal(capsys, "caption", pictures, "--model", model_folder)
+    assert "Name the table for its captions: --out captions.csv" in told
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    options = ("--out", tmp_path / "captions.csv", "--model", model_folder)
+    assert "there are no pictures in" in refusal(capsys, "caption", empty, *options)
+    other = tmp_path / "other.csv"
+    other.write_text("price\n3\n")
+    options = ("--out", other, "--model", model_folder)
+    assert "is no table of captions" in refusal(capsys, "caption", pictures, *options)
+    assert other.read_text() == "price\n3\n"
+
+
+@pytest.mark.once
+def test_what_transformers_look_at_is_shown_by_place(tmp_path, picture):
+    sizes = {"hidden_dim": 8, "num_layers": 2, "num_heads": 2, "mlp_dim": 8}
+    applications = keras_attention.applications
+    ids = {letter: i for i, letter in enumerate("abcĠ")} | {"<|endoftext|>": 4}
+    tokenizer = byte_pair_tokenizer(ids, [], {"eos_token": "<|endoftext|>"})
+    model = applications.VisionEncoderDecoder(
+        encoder=applications.ViT(
+            image_size=(16, 24), patch_size=8, num_classes=None, **sizes
+        ),
+        decoder=applications.GPT2(
+            vocabulary_size=5,
+            max_length=9,
+            use_cross_attention=True,
+            end_id=4,
+            **sizes,
+        ),
+        tokenizer=tokenizer,
+        padding_id=0,
+        max_length=4,
+    )
+    with pytest.warns(UserWarning, match="no field for max_length"):
+        model.save_to_preset(tmp_path / "model")
+    assert applications.from_preset(tmp_path / "model").tokenizer == tokenizer
+    page = tmp_path / "page.html"
+    command_line.main(
+        ["caption", str(picture), "--model", str(tmp_path / "model")]
+        + ["--page", str(page)]
+    )
+    data = json.loads(re.search('id="data">(.*)</script>', page.read_text())[1])
+    assert data["items"][0]["grid"] == [2, 3]
