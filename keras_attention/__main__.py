@@ -100,6 +100,9 @@ def build_parser():
         help="a file (PNG, JPEG, SVG, ...), or a folder of them",
     )
     command.add_argument(
+        "--prompt", metavar="TEXT", help="how each caption is to begin"
+    )
+    command.add_argument(
         "--out", metavar="FILE", help="a table (CSV) for the captions, not a page"
     )
     command.add_argument(

@@ -43,12 +43,16 @@ def main(options, parser):
         sharp = [load_image(path, sharp_size) for path in options.pictures]
     except (ValueError, OSError, ImportError) as error:
         parser.error(str(error))
-    captions, log_probabilities, *weights = model.caption(
-        images,
-        beam_width=options.beam_width,
-        return_log_probabilities=True,
-        return_attention_scores=model.writer.steps.has_attention,
-    )
+    try:
+        captions, log_probabilities, *weights = model.caption(
+            images,
+            beam_width=options.beam_width,
+            return_log_probabilities=True,
+            return_attention_scores=model.writer.steps.has_attention,
+            prompt=options.prompt,
+        )
+    except ValueError as error:
+        parser.error(str(error))
     for path, text, value in zip(
         options.pictures, captions, log_probabilities, strict=True
     ):
@@ -57,15 +61,25 @@ def main(options, parser):
         print(f"{type(model).__name__} has no attention to show: no page is written.")
         return
     weights = by_place(model, weights[0])  # (B, T, H, W)
+    pieces = [pieces_of(model, text, options.prompt) for text in captions]
+    pieces = [piece[: weights.shape[1]] for piece in pieces]
     if len(sharp) == 1:
-        view = show_words(sharp[0], captions[0], weights[0])
+        view = show_words(sharp[0], pieces[0], weights[0, : len(pieces[0])])
     else:
-        view = show_captions(sharp, captions, weights)
+        view = show_captions(sharp, pieces, weights)
     try:
         path = view.save(page)
     except OSError as error:
         parser.error(f"the page could not be written: {error}")
     print(f"Where it looked for each word: {path}")
+
+
+def pieces_of(model, caption, prompt):
+    """The tokens of a caption as they are read, without those of its prompt."""
+    texts = [caption, *([prompt] if prompt else [])]
+    ids, *begun = model.vocabulary.token_id_lists(texts)
+    (pieces,) = model.vocabulary.tokens([ids[len(begun[0]) if begun else 0 :]])
+    return pieces
 
 
 def by_place(model, weights):
@@ -121,6 +135,7 @@ def caption_folder(options, parser):
                 captions = model.caption(
                     np.concatenate([image for _, image in images]),
                     beam_width=options.beam_width,
+                    prompt=options.prompt,
                 )
                 rows = zip([name for name, _ in images], captions, strict=True)
                 writer.writerows(rows)

@@ -97,6 +97,7 @@ class Captioner(SentenceWriter):
         no_repeat_ngram_size=0,
         forbidden_ids=(),
         callback=None,
+        prompt=None,
     ):
         """Describes pictures, each in the best words that a search finds.
 
@@ -122,6 +123,8 @@ class Captioner(SentenceWriter):
             forbidden_ids: Token ids that are never written, besides those of the model.
             callback: Called with the new part of each caption, each time some are
                 written; see `TextGenerator.generate`. Needs `beam_width=1`.
+            prompt: How each caption begins: a string, or a list of token ids, which
+                count as words of it. Weights and log-probabilities are of what follows.
 
         Returns:
             List of B strings; without a vocabulary integers `(B, T)`, the padding id
@@ -157,6 +160,7 @@ class Captioner(SentenceWriter):
             repetition_penalty=repetition_penalty,
             no_repeat_ngram_size=no_repeat_ngram_size,
             forbidden_ids=forbidden_ids,
+            prompt=prompt,
         )
         if return_attention_scores:
             more[-1] = more[-1].reshape(*more[-1].shape[:-1], *self.grid)

@@ -15,7 +15,9 @@ from keras_attention.generation.options import read_options
 from keras_attention.generation.options import TokenIds
 from keras_attention.generation.results import collect
 from keras_attention.generation.samplers import BeamSearch
+from keras_attention.generation.sentences import check_ids
 from keras_attention.generation.stream import Stream
+from keras_attention.generation.stream import with_prompt
 from keras_attention.generation.writer import WritingModel
 from keras_attention.tokenizers.vocabulary import END_ID
 from keras_attention.tokenizers.vocabulary import PAD_ID
@@ -89,6 +91,7 @@ class SentenceWriter(WritingModel):
         callback,
         return_log_probabilities,
         return_attention_scores,
+        prompt=None,
         **constraints,
     ):
         """Writes a sentence for each of B sources.
@@ -102,6 +105,7 @@ class SentenceWriter(WritingModel):
             sampler: Who chooses.
             return_log_probabilities: Also return how probable the sentences are.
             return_attention_scores: Also return what was read.
+            prompt: How all sentences begin, a string, token ids, or `None`.
             **constraints: What may follow; see `read_options`.
 
         Returns:
@@ -139,14 +143,60 @@ class SentenceWriter(WritingModel):
             options.stop_texts,
             callback,
         )
-        slots = max_length + 1  # for the end
+        begun = self._read_prompt(prompt, vocabulary, vocabulary_size, max_length)
+        if begun:
+            first = np.array([[self.start_id, *begun]], "int32")
+            inputs = {**inputs, "prompt": np.repeat(first, count, axis=0)}
+        slots = max_length + 1  # for the end, or for the start of a prompt
         written = self.writer.write(
-            lambda numbers: ({k: x[numbers] for k, x in inputs.items()}, slots),
+            lambda numbers: (
+                {k: x[numbers] for k, x in inputs.items()},
+                slots + bool(begun),
+            ),
             np.zeros(count),
-            slots,
+            slots - len(begun),
             options,
             batch_size=batch_size,
             stream=stream,
         )
-        texts = [[stream.read(new) for new in each.token_ids] for each in written]
+        texts = [
+            [self._whole(begun, new, stream.read(new), vocabulary) for new in some]
+            for some in (each.token_ids for each in written)
+        ]
         return collect(texts, written, options, lengths=[size], **asked)
+
+    def _read_prompt(self, prompt, vocabulary, vocabulary_size, max_length):
+        """The token ids with which a sentence begins, a list."""
+        if prompt is None:
+            return []
+        if isinstance(prompt, str):
+            if vocabulary is None:
+                raise ValueError(
+                    f"This {type(self).__name__} has no vocabulary. Received prompt="
+                    f"{prompt!r}. Pass token ids."
+                )
+            (ids,) = vocabulary.token_id_lists([prompt])
+        else:
+            ids = np.asarray(prompt)
+            if ids.ndim != 1 or ids.dtype.kind not in "ui":
+                raise ValueError(
+                    "`prompt` must be a string, or a list of token ids. Received: "
+                    f"{prompt!r}"
+                )
+            check_ids(ids[None], vocabulary_size, "prompt")
+        ids = [int(i) for i in ids]
+        if not ids or len(ids) >= max_length:
+            raise ValueError(
+                f"`prompt` must have from 1 to {max_length - 1} tokens, as a sentence "
+                f"has {max_length} at most. Received: {prompt!r}, {len(ids)} tokens. "
+                "Shorten it, or raise `max_length`."
+            )
+        return ids
+
+    def _whole(self, begun, new, text, vocabulary):
+        """A sentence with its prompt."""
+        if not begun:
+            return text
+        if vocabulary is None:
+            return [*begun, *new]
+        return with_prompt(lambda ids: vocabulary.decode([ids])[0], begun, new, text)

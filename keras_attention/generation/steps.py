@@ -155,9 +155,22 @@ class RecurrentSteps:
         return self.decoder.has_attention
 
     def begin(self, inputs, slots, beam_width, with_weights):
-        """Reads the source; see `CachedSteps.begin`."""
+        """Reads the source and the prompts; see `CachedSteps.begin`."""
+        inputs = dict(inputs)
+        prompt = inputs.pop("prompt", None)
         source, state = self.start(**inputs)
-        return source, repeat_beams(state, beam_width), None
+        if prompt is None:
+            return source, repeat_beams(state, beam_width), None
+        for place in range(prompt.shape[1]):
+            logits, state = self.decoder.write(
+                source, state, prompt[:, place : place + 1]
+            )
+        weights = self.decoder.attention_weights(state) if with_weights else None
+        first = [
+            None if x is None else ops.repeat(x, beam_width, axis=1)
+            for x in (logits, weights)
+        ]
+        return source, repeat_beams(state, beam_width), first
 
     def step(self, source, state, token_ids, with_weights):
         """Goes on by one token; see `CachedSteps.step`. The weights: `(B, K, S)`."""

@@ -166,3 +166,25 @@ def without_start_of(stops, text):
         if len(tail) == count and any(stop[:count] == tail for stop in stops):
             return text[:-count]
     return text
+
+
+def with_prompt(decode, prompt, new, text):
+    """A whole text, cut where that of the new tokens was.
+
+    Args:
+        decode: Function from a list of token ids to a string.
+        prompt: Token ids of the prompt.
+        new: Those of what was written.
+        text: The text of these, which a stop sequence may have cut.
+
+    Returns:
+        A string.
+
+    Example:
+
+    >>> with_prompt(lambda ids: "".join("abc"[i] for i in ids), [0], [1, 2], "b")
+    'ab'
+    """
+    whole = decode([*prompt, *new])
+    missing = len(decode(new) if new else "") - len(text)
+    return whole[: len(whole) - missing]

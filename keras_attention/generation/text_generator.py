@@ -18,6 +18,7 @@ from keras_attention.generation.perplexity import Scorer
 from keras_attention.generation.results import collect
 from keras_attention.generation.steps import CachedSteps
 from keras_attention.generation.stream import Stream
+from keras_attention.generation.stream import with_prompt
 from keras_attention.generation.writer import WritingModel
 
 # Lengths are filled up to these, so that few are compiled: prompts to a power of two,
@@ -205,7 +206,9 @@ class TextGenerator(WritingModel):
             few = [stream.read(new) for new in each.token_ids]
             if include_prompt:
                 few = [
-                    self._with_prompt(row, new, text) if has_text else row + new
+                    with_prompt(self.decode_text, row, new, text)
+                    if has_text
+                    else row + new
                     for new, text in zip(each.token_ids, few, strict=True)
                 ]
             texts.append(few)
@@ -392,12 +395,6 @@ class TextGenerator(WritingModel):
                 f"below max_length={wanted}. Cut it, or raise `max_length`."
             )
         return wanted - longest
-
-    def _with_prompt(self, prompt, new, text):
-        """The whole text, cut where that of the new tokens was."""
-        whole = self.decode_text(prompt + new)
-        missing = len(self.decode_text(new) if new else "") - len(text)
-        return whole[: len(whole) - missing]
 
 
 def pad_prompts(rows, count):

@@ -46,7 +46,7 @@ one_of_them = pytest.mark.parametrize(
 def make(captioner, **options):
     sizes = {
         "image_size": (16, 24),
-        "encoder_filters": (4, 6),
+        **({} if "encoder" in options else {"encoder_filters": (4, 6)}),
         "hidden_dim": 8,
         "max_length": 4,
         **MORE_SIZES[captioner],

@@ -360,7 +360,7 @@ def test_a_folder_that_cannot_be_captioned_is_told(
 
 
 @pytest.mark.once
-def test_what_transformers_look_at_is_shown_by_place(tmp_path, picture):
+def test_what_transformers_look_at_is_shown_by_place(tmp_path, picture, capsys):
     sizes = {"hidden_dim": 8, "num_layers": 2, "num_heads": 2, "mlp_dim": 8}
     applications = keras_attention.applications
     ids = {letter: i for i, letter in enumerate("abcĠ")} | {"<|endoftext|>": 4}
@@ -386,7 +386,9 @@ def test_what_transformers_look_at_is_shown_by_place(tmp_path, picture):
     page = tmp_path / "page.html"
     command_line.main(
         ["caption", str(picture), "--model", str(tmp_path / "model")]
-        + ["--page", str(page)]
+        + ["--page", str(page), "--prompt", "ab"]
     )
     data = json.loads(re.search('id="data">(.*)</script>', page.read_text())[1])
-    assert data["items"][0]["grid"] == [2, 3]
+    (item,) = data["items"]
+    assert item["grid"] == [2, 3]
+    assert len(item["words"]) <= 2 and "ab" in capsys.readouterr().out
