@@ -14,6 +14,9 @@ from keras_attention.training import merge_lora
 
 # How far outputs may go, by their size: the widths here are tiny.
 MODES = {"int8": 0.06, "int4": 0.8}
+EACH_MODE = pytest.mark.parametrize(
+    "mode", ["int8", pytest.param("int4", marks=pytest.mark.compiles_much)]
+)
 
 
 @pytest.fixture(autouse=True)
@@ -31,7 +34,7 @@ def size(model):
     return sum(to_numpy(w).nbytes for w in model.weights)
 
 
-@pytest.mark.parametrize("mode", MODES)
+@EACH_MODE
 @pytest.mark.parametrize("tiny", MODELS, ids=[tiny.name for tiny in MODELS])
 def test_each_application_becomes_small_and_comes_back(tmp_path, tiny, mode):
     model, inputs = tiny.make(), tiny.inputs()
@@ -64,7 +67,7 @@ def test_weights_alone_go_into_a_model_that_was_quantized_alike(tmp_path):
         np.testing.assert_array_equal(x, y)
 
 
-@pytest.mark.parametrize("mode", MODES)
+@EACH_MODE
 def test_what_is_written_is_what_the_whole_model_predicts(mode):
     """The step of decoding reads the small weights, and compiles anew for them."""
     tiny = BY_NAME["GPT2"]

@@ -165,6 +165,7 @@ def test_segments_are_those_of_the_paper(tmp_path, changes):
     assert_close(to_numpy(again(part)), to_numpy(model(part)))
 
 
+@pytest.mark.compiles_much
 def test_generate_goes_on_over_memories():
     """As reading token by token does; prompts of two lengths, further than they reach.
 

@@ -78,6 +78,7 @@ def assert_alike(one, other, inputs):
             np.testing.assert_allclose(mine, theirs, atol=1e-5)
 
 
+@pytest.mark.compiles_much
 @pytest.mark.parametrize("kind", BACKBONES)
 def test_there_and_back_it_computes_the_same(kind):
     backbone, inputs, bare = make(kind)

@@ -34,7 +34,12 @@ def log_probabilities(model, row):
 
 @pytest.mark.parametrize(
     "kind, stride",
-    [("GPT2", None), ("GPT2", 15), ("LSTMN", 3), ("a tensor alone", 3)],
+    [
+        ("GPT2", 15),
+        pytest.param("GPT2", None, marks=pytest.mark.compiles_much),
+        pytest.param("LSTMN", 3, marks=pytest.mark.compiles_much),
+        pytest.param("a tensor alone", 3, marks=pytest.mark.compiles_much),
+    ],
 )
 def test_each_token_is_counted_once_from_what_its_window_holds(kind, stride):
     model, size, step = MAKE[kind](), 16, stride or 8

@@ -140,7 +140,18 @@ SCORES = {
 }
 
 
-@pytest.mark.parametrize("name", SCORES)
+ON_EACH_BACKEND = ("in place", "alibi")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(
+            name, marks=[] if name in ON_EACH_BACKEND else pytest.mark.compiles_much
+        )
+        for name in SCORES
+    ],
+)
 def test_step_by_step_is_the_whole(name, rng):
     """Four tokens at once, one, and two more; in a stack of two blocks."""
     attention = layers.MultiHeadSelfAttention(N, H, position_scores=SCORES[name]())

@@ -289,18 +289,21 @@ def check_more_keys(call):
     np.testing.assert_allclose(found[:B], expected, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.compiles_much
 @FEW
 @given(calls())
 def test_output_and_gradients_are_those_of_the_equation(call):
     check_the_equation(call)
 
 
+@pytest.mark.compiles_much
 @FEW
 @given(calls(), st.integers(0, 9))
 def test_what_a_query_may_not_read_does_not_matter(call, seed):
     check_the_unread(call, seed)
 
 
+@pytest.mark.compiles_much
 @FEW
 @given(calls())
 def test_padding_and_other_sequences_do_not_matter(call):
