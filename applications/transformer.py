@@ -495,13 +495,14 @@ def _block(kind, hidden_dim, num_heads, mlp_dim, use_attention_bias, options):
     parts = {"attention": (MultiHeadSelfAttention, "self_attention")}
     if kind is TransformerDecoderBlock:
         parts["cross_attention"] = (MultiHeadAttention, "cross_attention")
-    seed = options["seed"]
+    options = dict(options)
+    attention_dropout, seed = options.pop("attention_dropout"), options["seed"]
     attentions = {
         part: layer(
             num_heads,
             key_dim,
             use_bias=use_attention_bias,
-            dropout=options["attention_dropout"],
+            dropout=attention_dropout,
             seed=None if seed is None else seed + number,
             name=name,
         )

@@ -122,6 +122,8 @@ def attention_weights(scores, mask=None, sinks=None):
         weights = ops.exp(scores - scores)  # 1; Keras warns of a softmax of one score
     elif sinks is None:
         weights = ops.softmax(scores, axis=-1)
+    elif scores.shape[-1] == 0:
+        weights = scores  # no key, so no weight
     else:
         sinks = ops.cast(sinks, scores.dtype)[None, :, None, None]  # (1, N, 1, 1)
         sinks = ops.broadcast_to(sinks, (*ops.shape(scores)[:-1], 1))
