@@ -36,9 +36,22 @@ def erf(x):
     >>> round(float(erf(keras.ops.ones(()))), 4)
     0.8427
     """
-    if keras.backend.backend() != "jax" or isinstance(x, keras.KerasTensor):
+    if keras.backend.backend() != "jax":
         return ops.erf(x)
+    if isinstance(x, keras.KerasTensor):
+        return ErrorFunction()(x)
     return _rational_erf()(x)
+
+
+@keras.saving.register_keras_serializable("keras_attention")
+class ErrorFunction(keras.Operation):
+    """The error function in the graph of a functional model, which keeps what it is."""
+
+    def call(self, x):
+        return erf(x)
+
+    def compute_output_spec(self, x):
+        return keras.KerasTensor(x.shape, dtype=x.dtype)
 
 
 @functools.cache

@@ -140,8 +140,11 @@ def test_options_that_contradict_each_other_are_refused():
         layers.MultiHeadSelfAttention(N, 4, use_bias=False, use_key_bias=True)
     with pytest.raises(ValueError, match="`terms` must name one of.*terms=\\[\\]"):
         layers.DisentangledScores(layers.DistanceTable(4, 3), terms=[])
-    with pytest.raises(ValueError, match="num_buckets=8, max_distance=4"):
-        layers.DistanceTable(4, max_distance=4, num_buckets=8)
+    with pytest.raises(ValueError, match="num_buckets=1. Pass at least 2"):
+        layers.DistanceTable(4, max_distance=4, num_buckets=1)
+    # Where half of them reach all distances, each distance has its own.
+    table = layers.DistanceTable(4, max_distance=4, num_buckets=8)
+    assert to_numpy(table.rows([-9, -3, 0, 2, 9])).tolist() == [0, 5, 8, 10, 15]
     block = layers.TransformerDecoderBlock(N, M, use_cross_attention=False)
     stack = layers.TransformerDecoder(
         block, 2, beside_first=layers.NeighborConvolution()
