@@ -6,6 +6,7 @@ program that `torch.export` makes, with sizes that are not known, is what is wri
 
 import contextlib
 import pathlib
+import tempfile
 import threading
 import warnings
 
@@ -155,6 +156,25 @@ def export_model(model, filepath, format, signature, verbose=None, **kwargs):
             input_signature=[signature],
             **kwargs,
         )
+    if format == "openvino":
+        _keep_outputs(pathlib.Path(filepath))
+
+
+def _keep_outputs(path):
+    """Leaves out what nothing reads, which OpenVINO takes for outputs, too."""
+    import openvino
+
+    program = openvino.Core().read_model(path)
+    for result in program.get_results():
+        names = result.input(0).get_source_output().get_names()
+        if all("/" in name for name in names):  # those of inner operations alone
+            program.remove_result(result)
+    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+        new = pathlib.Path(folder) / path.name
+        openvino.save_model(program, new, compress_to_fp16=False)
+        del program  # it reads the file that is replaced
+        for file in (new, new.with_suffix(".bin")):
+            file.replace(path.parent / file.name)
 
 
 def _symbols(spec):
