@@ -1,7 +1,7 @@
 """Weights of KerasHub's backbones, read into our models and written from them.
 
 KerasHub is asked for only when one of these functions is called. Its models compute
-some things in one way alone, which is said in `fixed`: what ours would compute
+some things in one way alone, which is said in `Layout.fixed`: what ours would compute
 otherwise is refused, not approximated.
 """
 

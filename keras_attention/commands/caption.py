@@ -156,19 +156,27 @@ def find_pictures(paths):
 
 
 def read_table(path):
-    """The pictures that a table has captions of; a line that was cut off is removed."""
+    """The pictures that a table has captions of.
+
+    A last line that was cut off before its caption is removed; one that only lacks its
+    end, as editors leave it, gets it.
+    """
     if not path.exists():
         return set()
     data = path.read_bytes()
-    whole = data[: data.rfind(b"\n") + 1]
-    rows = list(csv.reader(whole.decode("utf-8-sig").splitlines()))
+    rows = list(csv.reader(data.decode("utf-8-sig").splitlines()))
     if data and (not rows or rows[0] != HEADER):
         raise ValueError(
             f"{path} is no table of captions: its first line must be "
             f"{','.join(HEADER)!r}. Name another file with --out."
         )
-    if len(whole) < len(data):
-        os.truncate(path, len(whole))
+    if data and not data.endswith(b"\n"):
+        if len(rows[-1]) == len(HEADER) and rows[-1][-1]:
+            with path.open("ab") as file:
+                file.write(b"\r\n")
+        else:
+            os.truncate(path, data.rfind(b"\n") + 1)
+            rows.pop()
     return {row[0] for row in rows[1:] if row}
 
 

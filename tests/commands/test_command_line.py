@@ -340,6 +340,10 @@ def test_a_table_goes_on_where_it_was_stopped(tmp_path, capsys, pictures, model_
     assert "1 of 3 are in" in out and "2 captions written" in out
     assert table.read_bytes().startswith(kept)
     assert len(table.read_bytes().splitlines()) == 4
+    mine = table.read_bytes().rstrip() + b" and mine"  # no end, as editors leave it
+    table.write_bytes(mine)
+    out = caption_all(capsys, pictures, table, model_folder)
+    assert "3 of 3 are in" in out and table.read_bytes() == mine + b"\r\n"
 
 
 @pytest.mark.once

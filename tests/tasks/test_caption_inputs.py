@@ -142,6 +142,7 @@ def test_batches_of_a_stream_are_prepared(paths):
     expected = model.evaluate(paths, CAPTIONS, verbose=0)
     assert model.evaluate(Batches(), verbose=0) == pytest.approx(expected, rel=1e-5)
     pictures = np.stack([load_image(path, (16, 16)) for path in paths])
+    # Whole levels, where those of files that are shrunk have fractions.
     found = model.evaluate(pictures.astype("uint8"), CAPTIONS, verbose=0)
     assert found == pytest.approx(expected, rel=1e-2)
 
