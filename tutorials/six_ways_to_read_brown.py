@@ -41,6 +41,7 @@ class Recipe(typing.NamedTuple):
     """How a model is pretrained.
 
     Attributes:
+        model: Its class.
         preset: Its name among the presets.
         head: What it learns.
         dataset: Class of its batches.
@@ -48,6 +49,7 @@ class Recipe(typing.NamedTuple):
         arguments: What the model gets besides.
     """
 
+    model: type
     preset: str
     head: str
     dataset: type
@@ -57,43 +59,42 @@ class Recipe(typing.NamedTuple):
 
 RECIPES = {
     "BERT": Recipe(
+        applications.BERT,
         "bert_tiny",
         "pretraining",
         data.MaskedLanguageModelDataset,
         {"next_sentence": True},
     ),
     "RoBERTa": Recipe(
+        applications.RoBERTa,
         "roberta_tiny",
         "masked_language_model",
         data.MaskedLanguageModelDataset,
         arguments={"padding_id": 0},
     ),
     "ALBERT": Recipe(
+        applications.ALBERT,
         "albert_tiny",
         "pretraining",
         data.MaskedLanguageModelDataset,
         {"sentence_order": True, "whole_word": True, "max_span": 3},
     ),
     "DeBERTa": Recipe(
+        applications.DeBERTaV2,
         "deberta_v3_tiny",
         "masked_language_model",
         data.MaskedLanguageModelDataset,
         arguments={"num_buckets": 32, "max_distance": 96},
     ),
     "XLNet": Recipe(
+        applications.XLNet,
         "xlnet_tiny",
         "permutation_language_model",
         data.PermutationLanguageModelDataset,
     ),
-    "GPT": Recipe("gpt2_tiny", "next_token", data.LanguageModelDataset),
-}
-CLASSES = {
-    "BERT": applications.BERT,
-    "RoBERTa": applications.RoBERTa,
-    "ALBERT": applications.ALBERT,
-    "DeBERTa": applications.DeBERTaV2,
-    "XLNet": applications.XLNet,
-    "GPT": applications.GPT2,
+    "GPT": Recipe(
+        applications.GPT2, "gpt2_tiny", "next_token", data.LanguageModelDataset
+    ),
 }
 
 
@@ -115,7 +116,7 @@ def build(name, tokenizer, **options):
     """A model of random weights."""
     recipe = RECIPES[name]
     options = {"head": recipe.head, **recipe.arguments, **options}
-    return CLASSES[name].from_preset(
+    return recipe.model.from_preset(
         recipe.preset,
         load_weights=False,
         tokenizer=tokenizer,
