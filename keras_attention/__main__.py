@@ -148,6 +148,55 @@ def build_parser():
         default="attention.html",
         help="the page to write (%(default)s)",
     )
+    command = commands.add_parser(
+        "memory",
+        help="how much memory a model takes to train and to write with",
+        description=(
+            "Prints what weights, gradients, optimizer, activations and cache take on "
+            "each device. Nothing is computed and no weight is drawn or loaded. On "
+            "JAX the activations are those of the compiled step, on PyTorch the "
+            "tensors that are alive together; TensorFlow cannot say them."
+        ),
+    )
+    command.add_argument(
+        "preset",
+        metavar="PRESET",
+        help="a name such as gpt3_175b, a folder, or hf://owner/name",
+    )
+    command.add_argument(
+        "--devices",
+        metavar="N",
+        type=positive,
+        default=1,
+        help="devices that share weights, gradients and optimizer (%(default)s)",
+    )
+    command.add_argument(
+        "--batch",
+        metavar="N",
+        type=positive,
+        default=1,
+        help="sequences or pictures on each device (%(default)s)",
+    )
+    command.add_argument(
+        "--length",
+        metavar="N",
+        type=positive,
+        help="tokens of a sequence (as many as the model takes)",
+    )
+    command.add_argument(
+        "--dtype",
+        metavar="POLICY",
+        default="float32",
+        help="Keras's dtype policy, such as bfloat16, mixed_bfloat16 (%(default)s)",
+    )
+    command.add_argument(
+        "--optimizer", metavar="NAME", default="adam", help="(%(default)s)"
+    )
+    command.add_argument(
+        "--remat",
+        action="store_true",
+        help="compute each block again in the backward pass, and keep less",
+    )
     return parser
 
 

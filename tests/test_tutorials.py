@@ -10,6 +10,13 @@ from helpers import run_in_fresh_process
 
 SCRIPTS = sorted((ROOT / "tutorials").glob("[0-9]*.py"))
 LARGEST = 500_000  # bytes of a notebook: more takes long to open on a web page
+# They take half a minute or more even in two steps.
+SLOW = ("02", "03", "06", "07", "08", "09")
+
+
+def run(script):
+    marks = pytest.mark.slow if script.stem.startswith(SLOW) else ()
+    return pytest.param(script, id=script.stem, marks=marks)
 
 
 def named(scripts):
@@ -30,7 +37,7 @@ def test_there_are_tutorials():
 
 
 @pytest.mark.once
-@named(SCRIPTS)
+@pytest.mark.parametrize("script", [run(script) for script in SCRIPTS])
 def test_it_runs(script):
     """Two steps of training, the rest as it is."""
     pytest.importorskip("matplotlib")

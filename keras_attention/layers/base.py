@@ -8,10 +8,12 @@ from keras import ops
 
 from keras_attention.backend.parameters import track_parameters
 from keras_attention.backend.products import at_least_float32
+from keras_attention.backend.without_values import built_without_values
 from keras_attention.layers.kernels import Kernels
 from keras_attention.layers.kernels import QuantizedKernel
 from keras_attention.layers.quantization import quantize_layers
 from keras_attention.layers.quantization import quantized_layers
+from keras_attention.layers.recomputation import is_recomputed
 from keras_attention.layers.recomputation import recompute_as_whole
 from keras_attention.layers.recomputation import recomputed
 from keras_attention.layers.shared_parts import deserialize_parts
@@ -32,6 +34,8 @@ class BaseLayer(keras.layers.Layer):
     # Arguments that are layers which the copies of a block share, as the table of
     # positions of a whole stack.
     shared_arguments = ()
+    # Whether `keras.RematScope(mode="full")` computes it again as one, or its parts.
+    recomputed_as_one = True
     _adapters = ()  # (name of a kernel, its first column, adapter); see `add_adapter`
     _quantized_before = ()  # from `quantized_layers`, for those that `build` makes
 
@@ -161,8 +165,9 @@ class BaseLayer(keras.layers.Layer):
         if self.built:
             outputs = self.compute_output_spec(first[1], **dict(others))
         else:
-            with keras.StatelessScope(initialize_variables=False):
-                outputs = copy_layer(self)(first[1], **dict(others))
+            outputs = built_without_values(
+                lambda: copy_layer(self)(first[1], **dict(others))
+            )
         return keras.tree.map_structure(lambda output: output.shape, outputs)
 
     def _dtype_of(self, name):
@@ -179,6 +184,9 @@ class BaseLayer(keras.layers.Layer):
         return super().compute_output_spec(*args, **kwargs)
 
     def rematerialized_call(self, fn, *args, **kwargs):
+        if not is_recomputed(self):
+            return fn
+
         def rematerialize(function):
             return super(BaseLayer, self).rematerialized_call(function, *args, **kwargs)
 

@@ -12,11 +12,24 @@ def recompute_as_whole(layer):
     """Lets the parts of a layer be computed again with it, not by themselves.
 
     Args:
-        layer: A layer.
+        layer: A layer. If it is a stack, or is not in the scope's list, its parts stay
+            as they are.
     """
-    if layer._remat_mode:
+    if is_recomputed(layer):
         for part in layer._flatten_layers(include_self=False):
             part._remat_mode = None
+
+
+def is_recomputed(layer):
+    """Whether a `RematScope` computes a layer again as one.
+
+    Args:
+        layer: A layer.
+    """
+    scope = layer._remat_mode
+    if scope and scope.mode == "list_of_layers":
+        return layer.name in scope.layer_names
+    return bool(scope) and layer.recomputed_as_one
 
 
 def recomputed(layer, rematerialize, function):

@@ -37,6 +37,8 @@ class TransformerStack(BaseLayer):
     Abstract.
     """
 
+    recomputed_as_one = False  # each block by itself, else nothing would be saved
+
     def __init__(
         self,
         block,

@@ -16,6 +16,8 @@ from keras_attention.training.lora import add_lora as add_lora
 from keras_attention.training.lora import load_lora as load_lora
 from keras_attention.training.lora import merge_lora as merge_lora
 from keras_attention.training.lora import save_lora as save_lora
+from keras_attention.training.memory import forecast_memory as forecast_memory
+from keras_attention.training.memory import MemoryForecast as MemoryForecast
 from keras_attention.training.schedules import InverseSquareRoot as InverseSquareRoot
 from keras_attention.training.text_scores import TextScores as TextScores
 from keras_attention.training.time_budget import TimeBudget as TimeBudget

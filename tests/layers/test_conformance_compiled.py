@@ -39,12 +39,15 @@ def same(found, expected):
 # On torch each step of a loop is traced by itself, and each option of each block of a
 # stack, which takes 4 to 50 seconds. Of the blocks the row with all options is asked.
 SLOW_ON_TORCH = (
+    "TransformerDecoder",
     "TransformerDecoder/full",
     "TransformerDecoderBlock",
-    "TransformerDecoderBlock/own parts",
+    "TransformerDecoderBlock/given parts",
     "TransformerDecoderBlock/without cross-attention",
+    "TransformerEncoder",
     "TransformerEncoder/full",
-    "TransformerEncoderBlock/own parts",
+    "TransformerEncoderBlock/given parts",
+    "TransformerEncoderBlock/parallel",
 )
 
 
@@ -53,6 +56,10 @@ def param(row):
         row.cls.__name__ in LOOPS or row.name in SLOW_ON_TORCH
     )
     return pytest.param(row, id=row.name, marks=pytest.mark.slow if is_slow else ())
+
+
+def test_what_is_slow_is_in_the_table():
+    assert set(SLOW_ON_TORCH) <= {row.name for row in ROWS}
 
 
 @pytest.mark.parametrize("row", [param(row) for row in ROWS])

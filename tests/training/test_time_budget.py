@@ -6,15 +6,12 @@ import keras
 import numpy as np
 import pytest
 
-from keras_attention.training import time_budget
 from keras_attention.training import TimeBudget
 
 
 @pytest.fixture
-def clock(monkeypatch):
-    clock = types.SimpleNamespace(now=100.0, perf_counter=lambda: clock.now)
-    monkeypatch.setattr(time_budget, "time", clock)
-    return clock
+def clock():
+    return types.SimpleNamespace(now=100.0)
 
 
 def fit(clock, seconds_per_epoch, epochs, minutes=1.0):
@@ -37,7 +34,7 @@ def fit(clock, seconds_per_epoch, epochs, minutes=1.0):
         np.ones((2, 2)),
         np.ones((2, 1)),
         epochs=epochs,
-        callbacks=[TimeBudget(minutes), watch],
+        callbacks=[TimeBudget(minutes, clock=lambda: clock.now), watch],
         verbose=0,
     )
     after = float(keras.ops.convert_to_numpy(model.optimizer.learning_rate))
