@@ -23,6 +23,7 @@ from keras_attention.applications.deberta import DeBERTaV2 as DeBERTaV2
 from keras_attention.applications.deit import DeiT as DeiT
 from keras_attention.applications.deit import DeiT3 as DeiT3
 from keras_attention.applications.distilbert import DistilBERT as DistilBERT
+from keras_attention.applications.electra import ELECTRA as ELECTRA
 from keras_attention.applications.gpt import GPT as GPT
 from keras_attention.applications.gpt2 import GPT2 as GPT2
 from keras_attention.applications.gpt_neo import GPTNeo as GPTNeo
