@@ -418,7 +418,7 @@ ROWS = [
     ),
     Row(
         "ClassToken/full",
-        lambda: {"num_tokens": 2, "initializer": "ones"},
+        lambda: {"num_tokens": 2, "initializer": "ones", "behind": 3},
         {"inputs": "B T D"},
         ("B 2+T D",),
         left_out=(),
@@ -829,9 +829,15 @@ ROWS = [
     ),
     Row(
         "RelativePositionBias2D/full",
-        lambda: {"num_heads": N, "height": 2, "width": 3, "initializer": "he_normal"},
-        {"inputs": "B 6 D"},
-        ("1 N 6 6",),
+        lambda: {
+            "num_heads": N,
+            "height": 2,
+            "width": 3,
+            "initializer": "he_normal",
+            "has_class_token": True,
+        },
+        {"inputs": "B 7 D"},
+        ("1 N 7 7",),
         left_out=(),
         float32=True,
     ),

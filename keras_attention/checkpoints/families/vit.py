@@ -70,7 +70,22 @@ def encoder_rules(prefix):
     Returns:
         Tuple of rules.
     """
-    block = prefix + "encoder.layer.{i}."
+    return (
+        *block_rules(prefix + "encoder.layer.{i}."),
+        *norm(prefix + "layernorm", "norm"),
+        *linear(prefix + "pooler.dense", "pooler/", optional=True),
+    )
+
+
+def block_rules(block):
+    """The rules of transformers for a block.
+
+    Args:
+        block: What stands before its names.
+
+    Returns:
+        Tuple of rules.
+    """
     return (
         *query_key_value(block + "attention.attention.", OURS + "self_attention"),
         *linear(block + "attention.output.dense", OURS + "self_attention/output_"),
@@ -78,8 +93,6 @@ def encoder_rules(prefix):
         *norm(block + "layernorm_after", OURS + "feed_forward_residual/norm"),
         *linear(block + "intermediate.dense", OURS + "feed_forward/hidden_"),
         *linear(block + "output.dense", OURS + "feed_forward/output_"),
-        *norm(prefix + "layernorm", "norm"),
-        *linear(prefix + "pooler.dense", "pooler/", optional=True),
     )
 
 
