@@ -68,6 +68,7 @@ class DeiT(VisionTransformer):
     It has the arguments of `ViTFigure`, and:
 
     Args:
+        head: `"classification"`, or `"masked_image_model"`; see `ViT`.
         use_pooler: Whether a model without classes has a layer behind the class token,
             as that of transformers has.
         answer: What the classifiers of the two tokens give: `"mean"`, their mean;
@@ -77,12 +78,13 @@ class DeiT(VisionTransformer):
     Call arguments:
         images: `(B, height, width, num_channels)`, usually normalized by the mean and
             deviation of ImageNet. `fit`, `evaluate` and `predict` also take pictures;
-            see `ImageInputs`.
+            see `ImageInputs`. With `head="masked_image_model"` as `ViT` does.
 
     Returns:
         Logits `(B, num_classes)`; for `answer="both"` a dict with `class_token` and
         `distillation_token`, each `(B, num_classes)`. Without classes a dict with
-        `tokens` `(B, N + 2, D)` and `pooled` `(B, D)`.
+        `tokens` `(B, N + 2, D)` and `pooled` `(B, D)`. With
+        `head="masked_image_model"` the images.
 
     Raises:
         ValueError: An argument is out of its range, or the image does not divide into
@@ -111,17 +113,31 @@ class DeiT(VisionTransformer):
     )
     families = (DEIT_FAMILY, TIMM_DEIT_FAMILY)
 
-    def __init__(self, *, use_pooler=False, answer="mean", **options):
+    def __init__(
+        self,
+        *,
+        head="classification",
+        use_pooler=False,
+        answer="mean",
+        **options,
+    ):
         check_choice(ANSWERS, answer=answer)
         figure = self.figure(**options)
+        guesses_pixels = figure.guesses_pixels(
+            head, use_pooler=(use_pooler, False), answer=(answer, "mean")
+        )
         x = figure.patches()  # (B, N, D)
+        x = figure.mask(x) if guesses_pixels else x
         x = ClassToken(name="distillation_token")(x)
         x = ClassToken(name="class_token")(x)  # (B, N + 2, D)
         x = figure.norm(figure.encode(figure.positions(x)))  # (B, N + 2, D)
         pooled = x[:, 0]  # (B, D)
         if use_pooler and figure.num_classes is None:
             pooled = dense(pooled, figure.hidden_dim, "pooler", activation="tanh")
-        outputs = figure.answer({"tokens": x, "pooled": pooled})
+        if guesses_pixels:
+            outputs = figure.guess(figure.grid_of(x[:, 2:]), figure.patch_size)
+        else:
+            outputs = figure.answer({"tokens": x, "pooled": pooled})
         if figure.num_classes is not None and answer != "class_token":
             taught = dense(x[:, 1], figure.num_classes, "distillation_classifier")
             both = {"class_token": outputs, "distillation_token": taught}
@@ -136,6 +152,7 @@ class DeiT(VisionTransformer):
             Dict from the name of an argument to a list of names of layers.
         """
         return {
+            **super().head_layers(),
             "num_classes": ["classifier", "distillation_classifier", "pooler"],
             "use_pooler": ["pooler"],
         }

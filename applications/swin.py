@@ -10,6 +10,7 @@ import keras
 from keras import ops
 
 from keras_attention.applications.image_figure import ImageModel
+from keras_attention.checkpoints.families.swin import cell_of
 from keras_attention.checkpoints.families.swin import FIRST
 from keras_attention.checkpoints.families.swin import padded_size
 from keras_attention.checkpoints.families.swin import SECOND
@@ -81,6 +82,7 @@ class Swin(ImageModel):
     It has the arguments of `ImageFigure`, and:
 
     Args:
+        head: `"classification"`, or `"masked_image_model"`; see `ViT`.
         patch_size: Height and width of a patch in pixels, one integer or two.
         hidden_dim: D of the first stage. Each further one has twice that before.
         num_layers: Number of blocks of each stage.
@@ -103,11 +105,12 @@ class Swin(ImageModel):
 
     Call arguments:
         images: `(B, height, width, num_channels)`. `fit`, `evaluate` and `predict` also
-            take pictures; see `ImageInputs`.
+            take pictures; see `ImageInputs`. With `head="masked_image_model"` as `ViT`
+            does.
 
     Returns:
         Logits `(B, num_classes)`. Without classes a dict with `features` `(B, R, C,
-        D)`, and `pooled` `(B, D)`.
+        D)`, and `pooled` `(B, D)`. With `head="masked_image_model"` the images.
 
     Raises:
         ValueError: An argument is out of its range.
@@ -148,6 +151,7 @@ class Swin(ImageModel):
     def __init__(
         self,
         *,
+        head="classification",
         patch_size=4,
         hidden_dim=96,
         num_layers=(2, 2, 6, 2),
@@ -176,6 +180,7 @@ class Swin(ImageModel):
             )
         check_stages(**stages)
         figure = self.figure(**options)
+        guesses_pixels = figure.guesses_pixels(head)
         sides, seed = figure.sides, figure.seed
         padded = padded_size(sides, patch_size)
         patches = PatchEmbedding(hidden_dim, patch_size, name="patch_embedding")
@@ -193,6 +198,7 @@ class Swin(ImageModel):
             )(x)
         x = patches(x)  # (B, R C, D)
         x = keras.layers.LayerNormalization(epsilon=EPSILON, name="patch_norm")(x)
+        x = figure.mask(x) if guesses_pixels else x
         if use_absolute_positions:
             x = PositionalEmbedding(rows * columns, name="position_embedding")(x)
         x = keras.layers.Dropout(dropout, seed=seed, name="dropout")(x)
@@ -230,6 +236,9 @@ class Swin(ImageModel):
                 )
                 x = block(x)  # (B, R, C, D)
         x = keras.layers.LayerNormalization(epsilon=epsilon, name="norm")(x)
-        pooled = ops.mean(x, axis=(1, 2))  # (B, D)
-        outputs = figure.answer({"features": x, "pooled": pooled})
+        if guesses_pixels:
+            outputs = figure.guess(x, cell_of(patch_size, len(num_layers)))
+        else:
+            pooled = ops.mean(x, axis=(1, 2))  # (B, D)
+            outputs = figure.answer({"features": x, "pooled": pooled})
         super().__init__(figure, outputs)

@@ -48,6 +48,9 @@ class ViT(VisionTransformer):
     It has the arguments of `ViTFigure`, and:
 
     Args:
+        head: `"classification"`, or `"masked_image_model"`: the pixels of patches, of
+            which some are masked (Xie et al. 2022, arXiv:2111.09886). `fit` masks other
+            ones in each epoch; give it pictures alone, and the loss `"mae"`.
         query_key_norm: Normalizes queries and keys: `"layer_norm"` (Dehghani et al.
             2023, arXiv:2302.05442), or another of `MultiHeadSelfAttention`.
         layer_scale: First value of learned factors of each branch (Touvron et al. 2021,
@@ -67,11 +70,13 @@ class ViT(VisionTransformer):
 
     Call arguments:
         images: `(B, height, width, num_channels)`, usually with values from -1 to 1.
-            `fit`, `evaluate` and `predict` also take pictures; see `ImageInputs`.
+            `fit`, `evaluate` and `predict` also take pictures; see `ImageInputs`. With
+            `head="masked_image_model"` a dict of them and `masked_patches` `(B, N)`,
+            boolean, True for those that are not seen; see `data.mask_patches`.
 
     Returns:
         Logits `(B, num_classes)`. Without classes a dict with `tokens` `(B, T, D)`,
-        and `pooled` `(B, D)`.
+        and `pooled` `(B, D)`. With `head="masked_image_model"` the images.
 
     Raises:
         ValueError: An argument is out of its range, or the image does not divide into
@@ -107,6 +112,7 @@ class ViT(VisionTransformer):
     def __init__(
         self,
         *,
+        head="classification",
         query_key_norm=None,
         layer_scale=None,
         use_class_token=True,
@@ -124,11 +130,19 @@ class ViT(VisionTransformer):
                 'False. Pass pooling="average".'
             )
         figure = self.figure(**options)
+        guesses_pixels = figure.guesses_pixels(
+            head,
+            pooling=(pooling, "token"),
+            norm_before_pooling=(norm_before_pooling, None),
+            use_pooler=(use_pooler, False),
+        )
         if norm_before_pooling is None:
             norm_before_pooling = pooling != "average"
 
         x = figure.patches()  # (B, N, D)
         first = int(use_class_token) + num_registers
+        if guesses_pixels:
+            x = figure.mask(x)
         if not use_prefix_positions:
             x = figure.positions(x)
         if num_registers:
@@ -154,7 +168,10 @@ class ViT(VisionTransformer):
         pooled = pooled if norm_before_pooling else figure.norm(pooled)
         if use_pooler and figure.num_classes is None:
             pooled = dense(pooled, figure.hidden_dim, "pooler", activation="tanh")
-        outputs = figure.answer({"tokens": x, "pooled": pooled})
+        if guesses_pixels:
+            outputs = figure.guess(figure.grid_of(x[:, first:]), figure.patch_size)
+        else:
+            outputs = figure.answer({"tokens": x, "pooled": pooled})
         super().__init__(figure, outputs)
 
     @classmethod
@@ -165,6 +182,7 @@ class ViT(VisionTransformer):
             Dict from the name of an argument to a list of names of layers.
         """
         return {
+            **super().head_layers(),
             "num_classes": ["classifier", "pooler"],
             "use_pooler": ["pooler"],
             "pooling": ["pooling", "pooling_norm", "pooling_feed_forward"],

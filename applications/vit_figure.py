@@ -6,10 +6,12 @@ Letters: B images, N patches, T tokens, D width of a token.
 import dataclasses
 
 import keras
+from keras import ops
 
 from keras_attention.applications.image_figure import ImageFigure
 from keras_attention.applications.image_figure import ImageModel
 from keras_attention.checks import check_rate
+from keras_attention.images.grids import grid_of
 from keras_attention.layers.patch_embedding import PatchEmbedding
 from keras_attention.layers.positional_embedding import PositionalEmbedding
 from keras_attention.layers.transformer_encoder import TransformerEncoder
@@ -76,6 +78,18 @@ class ViTFigure(ImageFigure):
         """
         layer = PatchEmbedding(self.hidden_dim, self.patch_size, name="patch_embedding")
         return layer(self.images if features is None else features)
+
+    def grid_of(self, patches):
+        """Patches of the images as a grid.
+
+        Args:
+            patches: `(B, N, D)`.
+
+        Returns:
+            `(B, rows, columns, D)`.
+        """
+        grid = grid_of({"image_size": self.sides, "patch_size": self.patch_size})
+        return ops.reshape(patches, (-1, *grid, patches.shape[-1]))
 
     def positions(self, x):
         """Tells each of some tokens its position.

@@ -34,6 +34,7 @@ from keras_attention.layers.low_rank_adapter import LowRankAdapter as LowRankAda
 from keras_attention.layers.lstmn import LSTMN as LSTMN
 from keras_attention.layers.luong_attention import LuongAttention as LuongAttention
 from keras_attention.layers.luong_decoder import LuongDecoder as LuongDecoder
+from keras_attention.layers.mask_token import MaskToken as MaskToken
 from keras_attention.layers.multi_head_attention import (
     MultiHeadAttention as MultiHeadAttention,
 )

@@ -12,11 +12,13 @@ from keras_attention.images.image_processor import ImageProcessor
 from keras_attention.images.images import is_pillow
 from keras_attention.layers.grid_encoder import image_sides
 from keras_attention.tasks.image_heads import IMAGE_CLASSIFICATION
+from keras_attention.tasks.masked_images import MASKED_IMAGE_MODEL
 from keras_attention.tasks.raw_inputs import RawInputs
 from keras_attention.tasks.raw_inputs import read_strings
 
 # Of ImageNet, for which most published models were trained.
 IMAGE_SIZE = 224
+IMAGE_HEADS = {head.name: head for head in (IMAGE_CLASSIFICATION, MASKED_IMAGE_MODEL)}
 
 
 class ImageInputs(RawInputs):
@@ -29,19 +31,14 @@ class ImageInputs(RawInputs):
     or `(height, width)`, each of its own size; or an array of integers or booleans `(n,
     height, width, channels)` or `(n, height, width)`. Arrays of floats `(n, height,
     width, channels)` are prepared inputs. Their labels are numbers of classes, or names
-    where the model has `class_names`.
+    where the model has `class_names`. With `head="masked_image_model"` they have none:
+    patches are masked, others in each epoch.
     """
 
-    task = IMAGE_CLASSIFICATION
-
-    @classmethod
-    def head_layers(cls):
-        """The layers that belong to the head, by the argument that makes new ones.
-
-        Returns:
-            Dict from the name of an argument to a list of names of layers.
-        """
-        return {"num_classes": list(cls.task.layers)}
+    @property
+    def task(self):
+        """The head of this model, a `TaskHead`."""
+        return IMAGE_HEADS[getattr(self, "head", IMAGE_CLASSIFICATION.name)]
 
     def set_image_processor(self, image_processor, sides, **normalization):
         """Says what makes inputs of pictures, after `super().__init__(...)`.
@@ -109,6 +106,35 @@ class ImageInputs(RawInputs):
             return super().read_labels(labels, examples)
         return self.task.read_labels(self, labels, examples)
 
+    def take_labels(self, examples, labels):
+        """What is learned from: pictures may be their own labels.
+
+        Args:
+            examples: List of n pictures.
+            labels: What `fit` or `evaluate` received for `y`, or `None`.
+
+        Returns:
+            The examples and the labels.
+
+        Raises:
+            ValueError: The head learns from pictures alone.
+        """
+        return self.task.take_labels(self, examples, labels)
+
+    def prepare_to_learn(self, examples, labels, length=None, seed=None):
+        """The inputs of the model for a batch, with what it is to answer.
+
+        Args:
+            examples: List of B pictures.
+            labels: The rows of the batch of what `read_labels` returned.
+            length: Not used.
+            seed: Integers on which depends which patches are masked, if any are.
+
+        Returns:
+            The inputs, the targets, and the weights of these or `None`.
+        """
+        return self.task.prepare_to_learn(self, examples, labels, length, seed)
+
     def classify(self, images, batch_size=None):
         """The class that a classifier finds most probable.
 
@@ -135,7 +161,8 @@ class ImageInputs(RawInputs):
         (3, (3, 2))
         """
         shape = self.output_shape
-        if not isinstance(shape, tuple) or shape[-1] < 2:
+        is_classifier = self.task is IMAGE_CLASSIFICATION
+        if is_classifier and (not isinstance(shape, tuple) or shape[-1] < 2):
             raise ValueError(
                 f"This {type(self).__name__} has no classes to choose from. Load it "
                 "with `num_classes`, 2 or more."
@@ -150,9 +177,9 @@ class ImageInputs(RawInputs):
             length: Not used.
 
         Returns:
-            float32 array `(B, height, width, 3)`.
+            float32 array `(B, height, width, 3)`, or a dict with it.
         """
-        return self.image_processor.load(examples)
+        return self.task.complete(self, self.image_processor.load(examples))
 
 
 def _is_picture(example):

@@ -631,6 +631,13 @@ ROWS = [
         left_out=(),
     ),
     Row(
+        "MaskToken/full",
+        lambda: {"initializer": "ones"},
+        {"inputs": "B T D", "hidden": "B T mask"},
+        ("B T D",),
+        left_out=(),
+    ),
+    Row(
         "MultiHeadAttention",
         lambda: {"num_heads": N, "key_dim": H},
         _QUERY_VALUE,
