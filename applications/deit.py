@@ -16,8 +16,6 @@ from keras_attention.checkpoints.families.deit import TIMM_DEIT3_FAMILY
 from keras_attention.checkpoints.families.deit import TIMM_DEIT_FAMILY
 from keras_attention.checks import check_choice
 from keras_attention.layers.class_token import ClassToken
-from keras_attention.tasks.classification_heads import names_of
-from keras_attention.tasks.classification_heads import softmax
 from keras_attention.tasks.task_head import dense
 
 ANSWERS = ("mean", "both", "class_token")
@@ -156,37 +154,6 @@ class DeiT(VisionTransformer):
             "num_classes": ["classifier", "distillation_classifier", "pooler"],
             "use_pooler": ["pooler"],
         }
-
-    def classify(self, images, batch_size=None):
-        """The class that a classifier finds most probable, by the mean of its heads.
-
-        Args:
-            images: As for `predict`.
-            batch_size: B.
-
-        Returns:
-            List of n names, or numbers without `class_names`, and the probabilities of
-            all classes, `(n, num_classes)`.
-
-        Raises:
-            ValueError: The model has no classes.
-
-        Example:
-
-        >>> model = DeiT(
-        ...     image_size=8, patch_size=4, hidden_dim=8, num_layers=1, num_heads=2,
-        ...     mlp_dim=8, class_names=["cat", "dog"], num_classes=2, answer="both",
-        ... )
-        >>> names, probabilities = model.classify(np.zeros((3, 5, 6, 3), "uint8"))
-        >>> len(names), probabilities.shape
-        (3, (3, 2))
-        """
-        if self.answer != "both" or self.num_classes in (None, 1):
-            return super().classify(images, batch_size)
-        logits = self.predict(images, batch_size=batch_size, verbose=0)
-        mean = (logits["class_token"] + logits["distillation_token"]) / 2
-        probabilities = softmax(mean)
-        return names_of(probabilities, self.class_names), probabilities
 
 
 @keras.saving.register_keras_serializable("keras_attention")
