@@ -29,6 +29,7 @@ SMALL = (
     *("RelativePositionBias2D", "RotaryEmbedding", "LowRankAdapter", "TokenPositions"),
     *("DistanceTable", "GridEncoder", "NeighborConvolution"),
     *("BiTBlock", "ContinuousPositionBias2D", "GlobalResponseNorm", "ResNetBlock"),
+    *("ConditionalBatchNormalization", "SpectralNormalization"),
 )
 
 
