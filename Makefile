@@ -133,6 +133,6 @@ $(DEMO): $(SETTINGS) | $(BIN)/python
 # [dev] holds all that the other two need.
 $(DEV): $(SETTINGS) | $(BIN)/python
 	$(INSTALL) --editable ".[dev]"
-# Alone: what else it names are a second TensorFlow and what its hub needs.
-	$(INSTALL) --no-deps keras-hub
+# Alone: what else they name are a second TensorFlow, what its hub needs, and torchvision.
+	$(INSTALL) --no-deps keras-hub timm
 	@touch $(LINT) $(DEMO) $@

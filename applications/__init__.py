@@ -15,6 +15,7 @@ from keras_attention.applications.application import presets as presets
 from keras_attention.applications.attention_seq2seq import (
     AttentionSeq2Seq as AttentionSeq2Seq,
 )
+from keras_attention.applications.beit import BEiT as BEiT
 from keras_attention.applications.bert import BERT as BERT
 from keras_attention.applications.camembert import CamemBERT as CamemBERT
 from keras_attention.applications.convnext import ConvNeXt as ConvNeXt
@@ -22,11 +23,14 @@ from keras_attention.applications.deberta import DeBERTa as DeBERTa
 from keras_attention.applications.deberta import DeBERTaV2 as DeBERTaV2
 from keras_attention.applications.deit import DeiT as DeiT
 from keras_attention.applications.deit import DeiT3 as DeiT3
+from keras_attention.applications.dinov2 import DINOv2 as DINOv2
 from keras_attention.applications.distilbert import DistilBERT as DistilBERT
+from keras_attention.applications.electra import ELECTRA as ELECTRA
 from keras_attention.applications.gpt import GPT as GPT
 from keras_attention.applications.gpt2 import GPT2 as GPT2
 from keras_attention.applications.gpt_neo import GPTNeo as GPTNeo
 from keras_attention.applications.hybrid_vit import HybridViT as HybridViT
+from keras_attention.applications.image_figure import ImageFigure as ImageFigure
 from keras_attention.applications.lstmn_language_model import (
     LSTMNLanguageModel as LSTMNLanguageModel,
 )
@@ -48,4 +52,5 @@ from keras_attention.applications.vision_encoder_decoder import (
     VisionEncoderDecoder as VisionEncoderDecoder,
 )
 from keras_attention.applications.vit import ViT as ViT
+from keras_attention.applications.vit_figure import ViTFigure as ViTFigure
 from keras_attention.applications.xlnet import XLNet as XLNet

@@ -46,6 +46,8 @@ class Application(PresetModel, ServedModel, keras.Model):
     - `presets_table`: dict from a name to a dict with a `description`, the number of
       `parameters`, arguments, and the hub id of published `weights` if there are any.
     - `defaults`: dict from an argument that an abstract parent has to another default.
+    - `figure`: the class whose arguments are the `**options` of `__init__`, where
+      several papers have arguments and parts in common, such as `ViTFigure`.
     - `head_layers()`: dict from an argument to the layers that are new, not loaded,
       where `from_preset` gets another value for it.
     - `assets`: the arguments that are saved and read as files of their own, such as
@@ -83,6 +85,7 @@ class Application(PresetModel, ServedModel, keras.Model):
 
     presets_table = {}
     defaults = {}
+    figure = None
     assets = ()
     parts = ()
     families = ()

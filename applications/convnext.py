@@ -9,19 +9,14 @@ Letters: B images, D channels.
 import keras
 from keras import ops
 
-from keras_attention.applications.application import Application
+from keras_attention.applications.image_figure import ImageModel
 from keras_attention.checkpoints.families.convnext import CONVNEXT_FAMILY
 from keras_attention.checkpoints.families.convnext import CONVNEXT_V2_FAMILY
 from keras_attention.checkpoints.families.convnext import SIZES
 from keras_attention.checkpoints.families.convnext import TIMM_CONVNEXT_FAMILY
 from keras_attention.checks import check_stages
-from keras_attention.images.image_processor import IMAGENET
 from keras_attention.layers.convolution.convnext_block import ConvNeXtBlock
 from keras_attention.layers.convolution.convnext_block import EPSILON
-from keras_attention.layers.drop_path import drop_path_rates
-from keras_attention.layers.grid_encoder import image_sides
-from keras_attention.tasks.image_heads import EncodedImage
-from keras_attention.tasks.image_inputs import ImageInputs
 
 
 def presets_of(prefix, table, **arguments):
@@ -49,7 +44,7 @@ def presets_of(prefix, table, **arguments):
 
 
 @keras.saving.register_keras_serializable("keras_attention")
-class ConvNeXt(ImageInputs, Application):
+class ConvNeXt(ImageModel):
     """Classifies an image by convolutions of 7 x 7, in the shape of a Transformer.
 
     Liu et al. 2022, arXiv:2201.03545, Figure 4 and Table 9:
@@ -66,12 +61,10 @@ class ConvNeXt(ImageInputs, Application):
     stage is the layer `stage_2_block_1`. It reads the checkpoints of the libraries
     transformers and timm, and writes them.
 
+    Where patches do not fill an image, what is left at the bottom and at the right is
+    not read. It has the arguments of `ImageFigure`, and:
+
     Args:
-        image_processor: What makes inputs of pictures, an `ImageProcessor`; by default
-            they are stretched, and normalized by the mean and deviation of ImageNet.
-        image_size: Height and width in pixels, one integer or two. Where patches do not
-            fill it, what is left at the bottom and at the right is not read.
-        num_channels: Number of channels.
         patch_size: Height and width of a patch in pixels, one integer or two.
         hidden_dims: D of each stage.
         num_layers: Number of blocks of each stage.
@@ -80,12 +73,6 @@ class ConvNeXt(ImageInputs, Application):
             1e-6.
         layer_scale: First value of learned factors of each branch; `None` has none.
         use_response_norm: Whether blocks have a `GlobalResponseNorm`.
-        drop_path: Fraction of images whose branches are dropped in the last block; in
-            the blocks before it falls linearly to 0.
-        num_classes: Number of classes; `None` for a model without a head.
-        class_names: Their names.
-        seed: Integer, for reproducible drops.
-        name: Name of the model.
 
     Call arguments:
         images: `(B, height, width, num_channels)`. `fit`, `evaluate` and `predict` also
@@ -138,14 +125,10 @@ class ConvNeXt(ImageInputs, Application):
         ),
     }
     families = (CONVNEXT_FAMILY, CONVNEXT_V2_FAMILY, TIMM_CONVNEXT_FAMILY)
-    assets = ("image_processor",)
 
     def __init__(
         self,
         *,
-        image_processor=None,
-        image_size=224,
-        num_channels=3,
         patch_size=4,
         hidden_dims=(96, 192, 384, 768),
         num_layers=(3, 3, 9, 3),
@@ -153,17 +136,11 @@ class ConvNeXt(ImageInputs, Application):
         epsilon=1e-6,
         layer_scale=1e-6,
         use_response_norm=False,
-        drop_path=0.0,
-        num_classes=1000,
-        class_names=None,
-        seed=None,
-        name=None,
+        **options,
     ):
         check_stages(hidden_dims=hidden_dims, num_layers=num_layers)
-        if num_classes is not None:
-            self.task.count_classes(num_classes, class_names)
-        sides = image_sides(image_size)
-        rates = drop_path_rates(drop_path, num_layers)
+        figure = self.figure(**options)
+        rates = figure.drop_path_rates(num_layers)
 
         def norm(name, epsilon=EPSILON):
             return keras.layers.LayerNormalization(epsilon=epsilon, name=name)
@@ -173,8 +150,7 @@ class ConvNeXt(ImageInputs, Application):
                 width, size, size, data_format="channels_last", name=name
             )
 
-        images = keras.Input((*sides, num_channels), name="images")
-        x = convolution(hidden_dims[0], patch_size, "stem")(images)
+        x = convolution(hidden_dims[0], patch_size, "stem")(figure.images)
         x = norm("stem_norm")(x)  # (B, height / 4, width / 4, 96)
         for stage, width in enumerate(hidden_dims):
             if stage > 0:  # half the size
@@ -186,14 +162,10 @@ class ConvNeXt(ImageInputs, Application):
                     layer_scale=layer_scale,
                     use_response_norm=use_response_norm,
                     drop_path=rates[stage][number],
-                    seed=seed,
+                    seed=figure.seed,
                     name=f"stage_{stage}_block_{number}",
                 )
                 x = block(x)  # (B, rows, columns, D)
         pooled = norm("norm", epsilon)(ops.mean(x, axis=(1, 2)))  # (B, D)
-        if num_classes is None:
-            outputs = {"features": x, "pooled": pooled}
-        else:
-            outputs = self.task.attach(EncodedImage(pooled, num_classes))
-        super().__init__(images, outputs, name=name)
-        self.set_image_processor(image_processor, sides, **IMAGENET)
+        outputs = figure.answer({"features": x, "pooled": pooled})
+        super().__init__(figure, outputs)

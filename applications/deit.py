@@ -8,25 +8,14 @@ Letters: B images, N patches, D width of a token.
 
 import keras
 
-from keras_attention.applications.application import Application
+from keras_attention.applications.vit_figure import preset_of
+from keras_attention.applications.vit_figure import VisionTransformer
 from keras_attention.checkpoints.families.deit import DEIT_FAMILY
 from keras_attention.checkpoints.families.deit import SIZES
 from keras_attention.checkpoints.families.deit import TIMM_DEIT3_FAMILY
 from keras_attention.checkpoints.families.deit import TIMM_DEIT_FAMILY
 from keras_attention.checks import check_choice
-from keras_attention.checks import check_rate
-from keras_attention.images.grids import grid_of
-from keras_attention.images.image_processor import IMAGENET
 from keras_attention.layers.class_token import ClassToken
-from keras_attention.layers.grid_encoder import image_sides
-from keras_attention.layers.patch_embedding import PatchEmbedding
-from keras_attention.layers.positional_embedding import PositionalEmbedding
-from keras_attention.layers.transformer_encoder import TransformerEncoder
-from keras_attention.layers.transformer_encoder_block import TransformerEncoderBlock
-from keras_attention.tasks.classification_heads import names_of
-from keras_attention.tasks.classification_heads import softmax
-from keras_attention.tasks.image_heads import EncodedImage
-from keras_attention.tasks.image_inputs import ImageInputs
 from keras_attention.tasks.task_head import dense
 
 ANSWERS = ("mean", "both", "class_token")
@@ -43,24 +32,16 @@ def presets_of(prefix, table):
         Dict.
     """
     return {
-        f"{prefix.format(size)}_patch{patch}_{side}": {
-            "description": f"{layers} blocks of width {width}.",
-            "parameters": parameters,
-            "image_size": side,
-            "patch_size": patch,
-            "hidden_dim": width,
-            "num_layers": layers,
-            "num_heads": heads,
-            "mlp_dim": 4 * width,
-        }
+        f"{prefix.format(size)}_patch{patch}_{side}": preset_of(
+            *SIZES[size], parameters, image_size=side, patch_size=patch
+        )
         for size, side, parameters in table
-        for (width, layers, heads) in (SIZES[size],)
         for patch in (14 if size == "huge" else 16,)
     }
 
 
 @keras.saving.register_keras_serializable("keras_attention")
-class DeiT(ImageInputs, Application):
+class DeiT(VisionTransformer):
     """Classifies an image by two tokens, of which one learned from a teacher.
 
     Touvron et al. 2021, arXiv:2012.12877, Figure 2:
@@ -82,42 +63,26 @@ class DeiT(ImageInputs, Application):
     It reads the checkpoints of the libraries transformers and timm, and writes those
     of transformers. A DeiT without a distillation token is a `ViT`.
 
+    It has the arguments of `ViTFigure`, and:
+
     Args:
-        image_processor: What makes inputs of pictures, an `ImageProcessor`; see `ViT`.
-        image_size: Height and width in pixels, one integer or two.
-        patch_size: Height and width of a patch in pixels, one integer or two.
-        num_channels: Number of channels.
-        hidden_dim: D.
-        num_layers: Number of blocks.
-        num_heads: Number of heads of attention.
-        mlp_dim: Width of the feed-forward networks.
-        activation: Activation of the feed-forward networks; see `FeedForward`.
-        epsilon: Small number in the norm's square root.
-        dropout: Fraction dropped in training, from 0 to 1, of the embeddings and of
-            what each branch adds.
-        attention_dropout: Fraction of attention weights dropped.
-        drop_path: Fraction of images whose branches are dropped in the last block; in
-            the blocks before it falls linearly to 0.
-        use_attention_bias: Whether the projections to query, key and value have biases.
+        head: `"classification"`, or `"masked_image_model"`; see `ViT`.
         use_pooler: Whether a model without classes has a layer behind the class token,
             as that of transformers has.
         answer: What the classifiers of the two tokens give: `"mean"`, their mean;
             `"both"`, each of them; or `"class_token"`, the first alone, without the
             second.
-        num_classes: Number of classes; `None` for a model without a head.
-        class_names: Their names.
-        seed: Integer, for reproducible dropout.
-        name: Name of the model.
 
     Call arguments:
         images: `(B, height, width, num_channels)`, usually normalized by the mean and
             deviation of ImageNet. `fit`, `evaluate` and `predict` also take pictures;
-            see `ImageInputs`.
+            see `ImageInputs`. With `head="masked_image_model"` as `ViT` does.
 
     Returns:
         Logits `(B, num_classes)`; for `answer="both"` a dict with `class_token` and
         `distillation_token`, each `(B, num_classes)`. Without classes a dict with
-        `tokens` `(B, N + 2, D)` and `pooled` `(B, D)`.
+        `tokens` `(B, N + 2, D)` and `pooled` `(B, D)`. With
+        `head="masked_image_model"` the images.
 
     Raises:
         ValueError: An argument is out of its range, or the image does not divide into
@@ -145,78 +110,37 @@ class DeiT(ImageInputs, Application):
         ),
     )
     families = (DEIT_FAMILY, TIMM_DEIT_FAMILY)
-    assets = ("image_processor",)
 
     def __init__(
         self,
         *,
-        image_processor=None,
-        image_size=224,
-        patch_size=16,
-        num_channels=3,
-        hidden_dim=768,
-        num_layers=12,
-        num_heads=12,
-        mlp_dim=3072,
-        activation="gelu",
-        epsilon=1e-6,
-        dropout=0.0,
-        attention_dropout=0.0,
-        drop_path=0.0,
-        use_attention_bias=True,
+        head="classification",
         use_pooler=False,
         answer="mean",
-        num_classes=1000,
-        class_names=None,
-        seed=None,
-        name=None,
+        **options,
     ):
         check_choice(ANSWERS, answer=answer)
-        check_rate(dropout=dropout, drop_path=drop_path)
-        if num_classes is not None:
-            self.task.count_classes(num_classes, class_names)
-        rows, columns = grid_of({"image_size": image_size, "patch_size": patch_size})
-        sides = image_sides(image_size)
-        patches = PatchEmbedding(hidden_dim, patch_size, name="patch_embedding")
-        distillation_token = ClassToken(name="distillation_token")
-        class_token = ClassToken(name="class_token")
-        positions = PositionalEmbedding(rows * columns + 2, name="position_embedding")
-        block = TransformerEncoderBlock(
-            num_heads,
-            mlp_dim,
-            activation=activation,
-            dropout=dropout,
-            attention_dropout=attention_dropout,
-            epsilon=epsilon,
-            use_attention_bias=use_attention_bias,
-            seed=seed,
+        figure = self.figure(**options)
+        guesses_pixels = figure.guesses_pixels(
+            head, use_pooler=(use_pooler, False), answer=(answer, "mean")
         )
-        encoder = TransformerEncoder(
-            block, num_layers, drop_path=drop_path, final_norm=False, name="encoder"
-        )
-        norm = keras.layers.LayerNormalization(epsilon=epsilon, name="norm")
-
-        images = keras.Input((*sides, num_channels), name="images")
-        x = patches(images)  # (B, N, D)
-        x = class_token(distillation_token(x))  # (B, N + 2, D)
-        x = positions(x)
-        x = keras.layers.Dropout(dropout, seed=seed, name="dropout")(x)
-        x = norm(encoder(x))  # (B, N + 2, D)
-        if num_classes is None:
-            pooled = x[:, 0]  # (B, D)
-            if use_pooler:
-                pooled = dense(pooled, hidden_dim, "pooler", activation="tanh")
-            outputs = {"tokens": x, "pooled": pooled}
+        x = figure.patches()  # (B, N, D)
+        x = figure.mask(x) if guesses_pixels else x
+        x = ClassToken(name="distillation_token")(x)
+        x = ClassToken(name="class_token")(x)  # (B, N + 2, D)
+        x = figure.norm(figure.encode(figure.positions(x)))  # (B, N + 2, D)
+        pooled = x[:, 0]  # (B, D)
+        if use_pooler and figure.num_classes is None:
+            pooled = dense(pooled, figure.hidden_dim, "pooler", activation="tanh")
+        if guesses_pixels:
+            outputs = figure.guess(figure.grid_of(x[:, 2:]), figure.patch_size)
         else:
-            outputs = self.task.attach(EncodedImage(x[:, 0], num_classes))
-            if answer != "class_token":
-                taught = dense(x[:, 1], num_classes, "distillation_classifier")
-                both = {"class_token": outputs, "distillation_token": taught}
-                outputs = both if answer == "both" else (outputs + taught) / 2
-        super().__init__(images, outputs, name=name)
-
-        self.encoder = encoder
-        self.set_image_processor(image_processor, sides, **IMAGENET)
+            outputs = figure.answer({"tokens": x, "pooled": pooled})
+        if figure.num_classes is not None and answer != "class_token":
+            taught = dense(x[:, 1], figure.num_classes, "distillation_classifier")
+            both = {"class_token": outputs, "distillation_token": taught}
+            outputs = both if answer == "both" else (outputs + taught) / 2
+        super().__init__(figure, outputs)
 
     @classmethod
     def head_layers(cls):
@@ -226,44 +150,14 @@ class DeiT(ImageInputs, Application):
             Dict from the name of an argument to a list of names of layers.
         """
         return {
+            **super().head_layers(),
             "num_classes": ["classifier", "distillation_classifier", "pooler"],
             "use_pooler": ["pooler"],
         }
 
-    def classify(self, images, batch_size=None):
-        """The class that a classifier finds most probable, by the mean of its heads.
-
-        Args:
-            images: As for `predict`.
-            batch_size: B.
-
-        Returns:
-            List of n names, or numbers without `class_names`, and the probabilities of
-            all classes, `(n, num_classes)`.
-
-        Raises:
-            ValueError: The model has no classes.
-
-        Example:
-
-        >>> model = DeiT(
-        ...     image_size=8, patch_size=4, hidden_dim=8, num_layers=1, num_heads=2,
-        ...     mlp_dim=8, class_names=["cat", "dog"], num_classes=2, answer="both",
-        ... )
-        >>> names, probabilities = model.classify(np.zeros((3, 5, 6, 3), "uint8"))
-        >>> len(names), probabilities.shape
-        (3, (3, 2))
-        """
-        if self.answer != "both" or self.num_classes in (None, 1):
-            return super().classify(images, batch_size)
-        logits = self.predict(images, batch_size=batch_size, verbose=0)
-        mean = (logits["class_token"] + logits["distillation_token"]) / 2
-        probabilities = softmax(mean)
-        return names_of(probabilities, self.class_names), probabilities
-
 
 @keras.saving.register_keras_serializable("keras_attention")
-class DeiT3(ImageInputs, Application):
+class DeiT3(VisionTransformer):
     """Classifies an image: a ViT whose branches are scaled, trained with simple means.
 
     Touvron et al. 2022, arXiv:2204.07118 (DeiT III), without a teacher. Patches alone
@@ -274,29 +168,13 @@ class DeiT3(ImageInputs, Application):
         x = x + scale feed_forward(norm(x))
         logits = norm(x)[0] W + b                                   (B, num_classes)
 
-    It reads and writes the checkpoints of the library timm.
+    In training all blocks drop branches alike. It reads and writes the checkpoints of
+    the library timm.
+
+    It has the arguments of `ViTFigure`, and:
 
     Args:
-        image_processor: What makes inputs of pictures, an `ImageProcessor`; see `ViT`.
-        image_size: Height and width in pixels, one integer or two.
-        patch_size: Height and width of a patch in pixels, one integer or two.
-        num_channels: Number of channels.
-        hidden_dim: D.
-        num_layers: Number of blocks.
-        num_heads: Number of heads.
-        mlp_dim: Width of the feed-forward networks.
-        activation: Activation of the feed-forward networks; see `FeedForward`.
-        epsilon: Small number in the norm's square root.
-        dropout: Fraction dropped in training, from 0 to 1, of the embeddings and of
-            what each branch adds.
-        attention_dropout: Fraction of attention weights dropped.
-        drop_path: Fraction of images whose branches are dropped, in each block alike.
-        use_attention_bias: Whether the projections to query, key and value have biases.
         layer_scale: First value of the factors of each branch.
-        num_classes: Number of classes; `None` for a model without a head.
-        class_names: Their names.
-        seed: Integer, for reproducible dropout.
-        name: Name of the model.
 
     Call arguments:
         images: `(B, height, width, num_channels)`, usually normalized by the mean and
@@ -333,66 +211,12 @@ class DeiT3(ImageInputs, Application):
         ),
     )
     families = (TIMM_DEIT3_FAMILY,)
-    assets = ("image_processor",)
 
-    def __init__(
-        self,
-        *,
-        image_processor=None,
-        image_size=224,
-        patch_size=16,
-        num_channels=3,
-        hidden_dim=768,
-        num_layers=12,
-        num_heads=12,
-        mlp_dim=3072,
-        activation="gelu",
-        epsilon=1e-6,
-        dropout=0.0,
-        attention_dropout=0.0,
-        drop_path=0.0,
-        use_attention_bias=True,
-        layer_scale=1e-4,
-        num_classes=1000,
-        class_names=None,
-        seed=None,
-        name=None,
-    ):
-        check_rate(dropout=dropout, drop_path=drop_path)
-        if num_classes is not None:
-            self.task.count_classes(num_classes, class_names)
-        rows, columns = grid_of({"image_size": image_size, "patch_size": patch_size})
-        sides = image_sides(image_size)
-        patches = PatchEmbedding(hidden_dim, patch_size, name="patch_embedding")
-        positions = PositionalEmbedding(rows * columns, name="position_embedding")
-        class_token = ClassToken(name="class_token")
-        block = TransformerEncoderBlock(
-            num_heads,
-            mlp_dim,
-            activation=activation,
-            dropout=dropout,
-            attention_dropout=attention_dropout,
-            drop_path=drop_path,
-            epsilon=epsilon,
-            layer_scale=layer_scale,
-            use_attention_bias=use_attention_bias,
-            seed=seed,
-        )
-        encoder = TransformerEncoder(
-            block, num_layers, final_norm=False, name="encoder"
-        )
-        norm = keras.layers.LayerNormalization(epsilon=epsilon, name="norm")
-
-        images = keras.Input((*sides, num_channels), name="images")
-        x = positions(patches(images))  # (B, N, D)
-        x = class_token(x)  # (B, N + 1, D)
-        x = keras.layers.Dropout(dropout, seed=seed, name="dropout")(x)
-        x = norm(encoder(x))  # (B, N + 1, D)
-        if num_classes is None:
-            outputs = {"tokens": x, "pooled": x[:, 0]}
-        else:
-            outputs = self.task.attach(EncodedImage(x[:, 0], num_classes))
-        super().__init__(images, outputs, name=name)
-
-        self.encoder = encoder
-        self.set_image_processor(image_processor, sides, **IMAGENET)
+    def __init__(self, *, layer_scale=1e-4, **options):
+        figure = self.figure(**options)
+        x = figure.positions(figure.patches())  # (B, N, D)
+        x = ClassToken(name="class_token")(x)  # (B, N + 1, D)
+        x = figure.encode(x, drops_alike=True, layer_scale=layer_scale)
+        x = figure.norm(x)  # (B, N + 1, D)
+        outputs = figure.answer({"tokens": x, "pooled": x[:, 0]})
+        super().__init__(figure, outputs)

@@ -9,22 +9,13 @@ Letters: B images, N patches, D width of a token.
 
 import keras
 
-from keras_attention.applications.application import Application
-from keras_attention.checkpoints.families.hybrid_vit import feature_size
+from keras_attention.applications.vit_figure import preset_of
+from keras_attention.applications.vit_figure import VisionTransformer
 from keras_attention.checkpoints.families.hybrid_vit import NAMES
 from keras_attention.checkpoints.families.hybrid_vit import TIMM_HYBRID_FAMILY
-from keras_attention.checks import check_rate
-from keras_attention.images.grids import grid_of
 from keras_attention.layers.class_token import ClassToken
 from keras_attention.layers.convolution.bit_block import BiTBlock
 from keras_attention.layers.convolution.bit_block import GroupedConvolution
-from keras_attention.layers.grid_encoder import image_sides
-from keras_attention.layers.patch_embedding import PatchEmbedding
-from keras_attention.layers.positional_embedding import PositionalEmbedding
-from keras_attention.layers.transformer_encoder import TransformerEncoder
-from keras_attention.layers.transformer_encoder_block import TransformerEncoderBlock
-from keras_attention.tasks.image_heads import EncodedImage
-from keras_attention.tasks.image_inputs import ImageInputs
 
 # Channels behind the first convolution and of each stage: Kolesnikov et al. 2020.
 STEM_DIM = 64
@@ -32,7 +23,7 @@ STAGE_DIMS = (256, 512, 1024, 2048)
 
 
 @keras.saving.register_keras_serializable("keras_attention")
-class HybridViT(ImageInputs, Application):
+class HybridViT(VisionTransformer):
     """Classifies an image: convolutions make features, whose places are the patches.
 
     Dosovitskiy et al. 2021, arXiv:2010.11929, Section 3.1; R50+B/16:
@@ -45,30 +36,12 @@ class HybridViT(ImageInputs, Application):
 
     It reads and writes the checkpoints of the library timm.
 
+    It has the arguments of `ViTFigure`, where a patch is `patch_size` places of the
+    features, 1 by default, and:
+
     Args:
-        image_processor: What makes inputs of pictures, an `ImageProcessor`; see `ViT`.
-        image_size: Height and width in pixels, one integer or two.
-        patch_size: Height and width of a patch in places of the features, one integer
-            or two.
-        num_channels: Number of channels.
         stem_layers: Number of blocks of each stage in front, at most four stages.
             Without any the first convolution is all.
-        hidden_dim: D.
-        num_layers: Number of blocks of the Transformer.
-        num_heads: Number of heads.
-        mlp_dim: Width of the feed-forward networks.
-        activation: Activation of the feed-forward networks; see `FeedForward`.
-        epsilon: Small number in the norm's square root.
-        dropout: Fraction dropped in training, from 0 to 1, of the embeddings and of
-            what each branch adds.
-        attention_dropout: Fraction of attention weights dropped.
-        drop_path: Fraction of images whose branches are dropped in the last block; in
-            the blocks before it falls linearly to 0.
-        use_attention_bias: Whether the projections to query, key and value have biases.
-        num_classes: Number of classes; `None` for a model without a head.
-        class_names: Their names.
-        seed: Integer, for reproducible dropout.
-        name: Name of the model.
 
     Call arguments:
         images: `(B, height, width, num_channels)`, usually with values from -1 to 1.
@@ -95,15 +68,13 @@ class HybridViT(ImageInputs, Application):
     # Dosovitskiy et al. 2021, Table 6; Steiner et al. 2021, Table 1. With 1000 classes.
     presets_table = {
         f"hybrid_{name}": {
-            "description": f"{sum(NAMES[name]['stem_layers'])} blocks of convolutions, "
-            f"{NAMES[name]['depth']} of width {NAMES[name]['embed_dim']}.",
-            "parameters": parameters,
-            "patch_size": NAMES[name]["patch_size"],
-            "stem_layers": NAMES[name]["stem_layers"],
-            "hidden_dim": NAMES[name]["embed_dim"],
-            "num_layers": NAMES[name]["depth"],
-            "num_heads": NAMES[name]["num_heads"],
-            "mlp_dim": 4 * NAMES[name]["embed_dim"],
+            **preset_of(
+                said["embed_dim"], said["depth"], said["num_heads"], parameters
+            ),
+            "description": f"{sum(said['stem_layers'])} blocks of convolutions, "
+            f"{said['depth']} of width {said['embed_dim']}.",
+            "patch_size": said["patch_size"],
+            "stem_layers": said["stem_layers"],
         }
         for name, parameters in (
             ("vit_tiny_r_s16_p8_224", 6_337_704),
@@ -112,81 +83,29 @@ class HybridViT(ImageInputs, Application):
             ("vit_base_r50_s16_224", 98_659_112),
             ("vit_large_r50_s32_224", 328_994_856),
         )
+        for said in (NAMES[name],)
     }
     families = (TIMM_HYBRID_FAMILY,)
-    assets = ("image_processor",)
+    defaults = {"patch_size": 1}
+    normalization = {}  # levels from -1 to 1
 
-    def __init__(
-        self,
-        *,
-        image_processor=None,
-        image_size=224,
-        patch_size=1,
-        num_channels=3,
-        stem_layers=(3, 4, 9),
-        hidden_dim=768,
-        num_layers=12,
-        num_heads=12,
-        mlp_dim=3072,
-        activation="gelu",
-        epsilon=1e-6,
-        dropout=0.0,
-        attention_dropout=0.0,
-        drop_path=0.0,
-        use_attention_bias=True,
-        num_classes=1000,
-        class_names=None,
-        seed=None,
-        name=None,
-    ):
-        check_rate(dropout=dropout, drop_path=drop_path)
-        if num_classes is not None:
-            self.task.count_classes(num_classes, class_names)
+    def __init__(self, *, stem_layers=(3, 4, 9), **options):
         if len(stem_layers) > len(STAGE_DIMS):
             raise ValueError(
                 f"There are at most {len(STAGE_DIMS)} stages in front. Received: "
                 f"stem_layers={stem_layers}"
             )
-        sides = image_sides(image_size)
-        features = feature_size(sides, stem_layers)
-        rows, columns = grid_of({"image_size": features, "patch_size": patch_size})
-        patches = PatchEmbedding(hidden_dim, patch_size, name="patch_embedding")
-        positions = PositionalEmbedding(rows * columns + 1, name="position_embedding")
-        class_token = ClassToken(name="class_token")
-        block = TransformerEncoderBlock(
-            num_heads,
-            mlp_dim,
-            activation=activation,
-            dropout=dropout,
-            attention_dropout=attention_dropout,
-            epsilon=epsilon,
-            use_attention_bias=use_attention_bias,
-            seed=seed,
-        )
-        encoder = TransformerEncoder(
-            block, num_layers, drop_path=drop_path, final_norm=False, name="encoder"
-        )
-        norm = keras.layers.LayerNormalization(epsilon=epsilon, name="norm")
-
-        images = keras.Input((*sides, num_channels), name="images")
-        x = GroupedConvolution(STEM_DIM, 7, 2, name="stem")(images)
+        figure = self.figure(**options)
+        x = GroupedConvolution(STEM_DIM, 7, 2, name="stem")(figure.images)
         x = keras.layers.MaxPooling2D(
             3, 2, padding="same", data_format="channels_last", name="stem_pooling"
         )(x)  # (B, height / 4, width / 4, 64)
         for stage, count in enumerate(stem_layers):
             for number in range(count):
                 strides = 2 if stage > 0 and number == 0 else 1
-                name_of_block = f"stem_stage_{stage}_block_{number}"
-                x = BiTBlock(STAGE_DIMS[stage], strides, name=name_of_block)(x)
-        x = class_token(patches(x))  # (B, N + 1, D)
-        x = positions(x)
-        x = keras.layers.Dropout(dropout, seed=seed, name="dropout")(x)
-        x = norm(encoder(x))  # (B, N + 1, D)
-        if num_classes is None:
-            outputs = {"tokens": x, "pooled": x[:, 0]}
-        else:
-            outputs = self.task.attach(EncodedImage(x[:, 0], num_classes))
-        super().__init__(images, outputs, name=name)
-
-        self.encoder = encoder
-        self.set_image_processor(image_processor, sides)
+                name = f"stem_stage_{stage}_block_{number}"
+                x = BiTBlock(STAGE_DIMS[stage], strides, name=name)(x)
+        x = ClassToken(name="class_token")(figure.patches(x))  # (B, N + 1, D)
+        x = figure.norm(figure.encode(figure.positions(x)))  # (B, N + 1, D)
+        outputs = figure.answer({"tokens": x, "pooled": x[:, 0]})
+        super().__init__(figure, outputs)

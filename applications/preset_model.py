@@ -139,7 +139,8 @@ class PresetModel:
     @classmethod
     def _from_published(cls, family, config, folder, load_weights, overrides):
         place = folder / CONFIG
-        by_head = "head" in cls.head_layers()
+        # A model of pictures that has no classes has no head.
+        by_head = argument_defaults(cls).get("head", CLASSIFIER) != CLASSIFIER
         with built_from(place, cls, overrides):
             saved = family.read_arguments(
                 config,
@@ -150,7 +151,8 @@ class PresetModel:
         saved.update(cls.read_assets(folder, given=overrides))
         if "head" in saved and saved["num_classes"] is None:
             if overrides.get("num_classes") is not None:
-                head = "regression" if overrides["num_classes"] == 1 else CLASSIFIER
+                is_one = by_head and overrides["num_classes"] == 1
+                head = "regression" if is_one else CLASSIFIER
                 overrides = {"head": head, **overrides}
         if _other_heads(cls, saved, overrides):  # the classes of one that is dropped
             saved.update(dict.fromkeys(saved.keys() & {"num_classes", "class_names"}))

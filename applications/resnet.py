@@ -9,24 +9,19 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_attention.applications.application import Application
+from keras_attention.applications.image_figure import ImageModel
 from keras_attention.checkpoints.families.resnet import RESNET_FAMILY
 from keras_attention.checkpoints.families.resnet import TIMM_RESNET_FAMILY
 from keras_attention.checks import check_choice
 from keras_attention.checks import check_stages
-from keras_attention.images.image_processor import IMAGENET
 from keras_attention.layers.convolution.normed_convolution import NormedConvolution
 from keras_attention.layers.convolution.normed_convolution import padded
 from keras_attention.layers.convolution.resnet_block import KINDS
 from keras_attention.layers.convolution.resnet_block import ResNetBlock
-from keras_attention.layers.drop_path import drop_path_rates
-from keras_attention.tasks.image_heads import EncodedImage
-from keras_attention.tasks.image_inputs import ImageInputs
-from keras_attention.tasks.image_inputs import sides_of
 
 
 @keras.saving.register_keras_serializable("keras_attention")
-class ResNet(ImageInputs, Application):
+class ResNet(ImageModel):
     """Classifies an image by convolutions in four stages, each of half the size.
 
     He et al. 2016, arXiv:1512.03385, Table 1:
@@ -42,12 +37,9 @@ class ResNet(ImageInputs, Application):
     checkpoints of the libraries transformers and timm, and writes those of
     transformers.
 
+    It has the arguments of `ImageFigure`, and:
+
     Args:
-        image_processor: What makes inputs of pictures, an `ImageProcessor`; by default
-            they are stretched, and normalized by the mean and deviation of ImageNet.
-        image_size: Height and width in pixels, one integer or two. Defaults to what
-            `image_processor` makes, or 224.
-        num_channels: Number of channels.
         stem_dim: Channels behind the first convolution.
         hidden_dims: D of each stage.
         num_layers: Number of blocks of each stage.
@@ -57,12 +49,6 @@ class ResNet(ImageInputs, Application):
             paper, not the second as in published models (version 1.5).
         strides_in_first_stage: Whether the first stage halves the size, too.
         activation: Activation of the stem and of each sum. Within blocks it is a ReLU.
-        drop_path: Fraction of images whose branches are dropped in the last block; in
-            the blocks before it falls linearly to 0.
-        num_classes: Number of classes; `None` for a model without a head.
-        class_names: Their names.
-        seed: Integer, for reproducible drops.
-        name: Name of the model.
 
     Call arguments:
         images: `(B, height, width, num_channels)`. `fit`, `evaluate` and `predict` also
@@ -105,14 +91,11 @@ class ResNet(ImageInputs, Application):
         )
     }
     families = (RESNET_FAMILY, TIMM_RESNET_FAMILY)
-    assets = ("image_processor",)
+    defaults = {"image_size": None}  # files do not say it
 
     def __init__(
         self,
         *,
-        image_processor=None,
-        image_size=None,
-        num_channels=3,
         stem_dim=64,
         hidden_dims=(256, 512, 1024, 2048),
         num_layers=(3, 4, 6, 3),
@@ -120,22 +103,15 @@ class ResNet(ImageInputs, Application):
         strides_first=False,
         strides_in_first_stage=False,
         activation="relu",
-        drop_path=0.0,
-        num_classes=1000,
-        class_names=None,
-        seed=None,
-        name=None,
+        **options,
     ):
         check_choice(KINDS, kind=kind)
         check_stages(hidden_dims=hidden_dims, num_layers=num_layers)
-        if num_classes is not None:
-            self.task.count_classes(num_classes, class_names)
-        sides = sides_of(image_size, image_processor)
-        rates = drop_path_rates(drop_path, num_layers)
+        figure = self.figure(**options)
+        rates = figure.drop_path_rates(num_layers)
 
-        images = keras.Input((*sides, num_channels), name="images")
         stem = NormedConvolution(stem_dim, 7, 2, activation, name="stem")
-        x = padded(stem(images), 1, -np.inf)  # (B, height / 2, width / 2, 64)
+        x = padded(stem(figure.images), 1, -np.inf)  # (B, height / 2, width / 2, 64)
         x = keras.layers.MaxPooling2D(
             3, 2, data_format="channels_last", name="max_pooling"
         )(x)
@@ -151,14 +127,10 @@ class ResNet(ImageInputs, Application):
                     strides_first,
                     activation,
                     rates[stage][number],
-                    seed,
+                    figure.seed,
                     name=f"stage_{stage}_block_{number}",
                 )
                 x = block(x)  # (B, rows, columns, D)
         pooled = ops.mean(x, axis=(1, 2))  # (B, D)
-        if num_classes is None:
-            outputs = {"features": x, "pooled": pooled}
-        else:
-            outputs = self.task.attach(EncodedImage(pooled, num_classes))
-        super().__init__(images, outputs, name=name)
-        self.set_image_processor(image_processor, sides, **IMAGENET)
+        outputs = figure.answer({"features": x, "pooled": pooled})
+        super().__init__(figure, outputs)

@@ -9,6 +9,7 @@ import keras
 
 from keras_attention.applications.application import Application
 from keras_attention.checkpoints.families.roberta import ROBERTA_FAMILY
+from keras_attention.checkpoints.families.roberta import XLM_ROBERTA_FAMILY
 from keras_attention.checks import check_rate
 from keras_attention.layers.text_embedding import TextEmbedding
 from keras_attention.layers.transformer_encoder import TransformerEncoder
@@ -124,6 +125,9 @@ class RoBERTa(RobertaFigure):
         model.compile("adam", keras.losses.SparseCategoricalCrossentropy(True))
         model.fit(texts, labels)
 
+    XLM-RoBERTa is this model of a hundred languages (Conneau et al. 2020,
+    arXiv:1911.02116): its checkpoints are read, too, and written as RoBERTa's.
+
     Args:
         tokenizer: What turns texts into token ids, such as a `PublishedTokenizer`.
             Loaded with a published checkpoint.
@@ -203,4 +207,4 @@ class RoBERTa(RobertaFigure):
             "mlp_dim": 4096,
         },
     }
-    families = (ROBERTA_FAMILY,)
+    families = (ROBERTA_FAMILY, XLM_ROBERTA_FAMILY)

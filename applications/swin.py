@@ -9,7 +9,8 @@ Letters: B images, R and C rows and columns of patches, D width of a patch.
 import keras
 from keras import ops
 
-from keras_attention.applications.application import Application
+from keras_attention.applications.image_figure import ImageModel
+from keras_attention.checkpoints.families.swin import cell_of
 from keras_attention.checkpoints.families.swin import FIRST
 from keras_attention.checkpoints.families.swin import padded_size
 from keras_attention.checkpoints.families.swin import SECOND
@@ -21,8 +22,6 @@ from keras_attention.checkpoints.families.swin import TIMM_SWIN_V2_FAMILY
 from keras_attention.checks import check_choice
 from keras_attention.checks import check_rate
 from keras_attention.checks import check_stages
-from keras_attention.images.image_processor import IMAGENET
-from keras_attention.layers.drop_path import drop_path_rates
 from keras_attention.layers.grid_encoder import image_sides
 from keras_attention.layers.patch_embedding import PatchEmbedding
 from keras_attention.layers.patch_merging import EPSILON
@@ -30,8 +29,6 @@ from keras_attention.layers.patch_merging import PatchMerging
 from keras_attention.layers.positional_embedding import PositionalEmbedding
 from keras_attention.layers.transformer_encoder_block import TransformerEncoderBlock
 from keras_attention.layers.window_attention import WindowAttention
-from keras_attention.tasks.image_heads import EncodedImage
-from keras_attention.tasks.image_inputs import ImageInputs
 
 
 def presets_of(version, table, parameters):
@@ -64,7 +61,7 @@ def presets_of(version, table, parameters):
 
 
 @keras.saving.register_keras_serializable("keras_attention")
-class Swin(ImageInputs, Application):
+class Swin(ImageModel):
     """Classifies an image: patches read their window, and windows are shifted.
 
     Liu et al. 2021, arXiv:2103.14030, Figure 3:
@@ -82,12 +79,11 @@ class Swin(ImageInputs, Application):
     checkpoints of the libraries transformers and timm, and writes those of
     transformers. (Of grids that windows do not fill timm pads shifted ones elsewhere.)
 
+    It has the arguments of `ImageFigure`, and:
+
     Args:
-        image_processor: What makes inputs of pictures, an `ImageProcessor`; by default
-            they are stretched, and normalized by the mean and deviation of ImageNet.
-        image_size: Height and width in pixels, one integer or two.
+        head: `"classification"`, or `"masked_image_model"`; see `ViT`.
         patch_size: Height and width of a patch in pixels, one integer or two.
-        num_channels: Number of channels.
         hidden_dim: D of the first stage. Each further one has twice that before.
         num_layers: Number of blocks of each stage.
         num_heads: Number of heads of each stage.
@@ -103,23 +99,18 @@ class Swin(ImageInputs, Application):
         dropout: Fraction dropped in training, from 0 to 1, of the embeddings and of
             what each branch adds.
         attention_dropout: Fraction of attention weights dropped.
-        drop_path: Fraction of images whose branches are dropped in the last block; in
-            the blocks before it falls linearly to 0.
         use_attention_bias: Whether the projections to query, key and value have biases,
             in version 2 those to query and value.
         use_absolute_positions: Whether patches are told their position, too.
-        num_classes: Number of classes; `None` for a model without a head.
-        class_names: Their names.
-        seed: Integer, for reproducible dropout.
-        name: Name of the model.
 
     Call arguments:
         images: `(B, height, width, num_channels)`. `fit`, `evaluate` and `predict` also
-            take pictures; see `ImageInputs`.
+            take pictures; see `ImageInputs`. With `head="masked_image_model"` as `ViT`
+            does.
 
     Returns:
         Logits `(B, num_classes)`. Without classes a dict with `features` `(B, R, C,
-        D)`, and `pooled` `(B, D)`.
+        D)`, and `pooled` `(B, D)`. With `head="masked_image_model"` the images.
 
     Raises:
         ValueError: An argument is out of its range.
@@ -156,15 +147,12 @@ class Swin(ImageInputs, Application):
         ),
     }
     families = (SWIN_FAMILY, SWIN_V2_FAMILY, TIMM_SWIN_FAMILY, TIMM_SWIN_V2_FAMILY)
-    assets = ("image_processor",)
 
     def __init__(
         self,
         *,
-        image_processor=None,
-        image_size=224,
+        head="classification",
         patch_size=4,
-        num_channels=3,
         hidden_dim=96,
         num_layers=(2, 2, 6, 2),
         num_heads=(3, 6, 12, 24),
@@ -176,16 +164,12 @@ class Swin(ImageInputs, Application):
         epsilon=1e-5,
         dropout=0.0,
         attention_dropout=0.0,
-        drop_path=0.0,
         use_attention_bias=True,
         use_absolute_positions=False,
-        num_classes=1000,
-        class_names=None,
-        seed=None,
-        name=None,
+        **options,
     ):
         check_choice((1, 2), version=version)
-        check_rate(dropout=dropout, drop_path=drop_path)
+        check_rate(dropout=dropout)
         stages = {"num_layers": num_layers, "num_heads": num_heads}
         if pretrained_window_sizes is not None:
             stages["pretrained_window_sizes"] = pretrained_window_sizes
@@ -195,19 +179,18 @@ class Swin(ImageInputs, Application):
                 f" version=1, pretrained_window_sizes={pretrained_window_sizes}"
             )
         check_stages(**stages)
-        if num_classes is not None:
-            self.task.count_classes(num_classes, class_names)
-        sides = image_sides(image_size)
+        figure = self.figure(**options)
+        guesses_pixels = figure.guesses_pixels(head)
+        sides, seed = figure.sides, figure.seed
         padded = padded_size(sides, patch_size)
         patches = PatchEmbedding(hidden_dim, patch_size, name="patch_embedding")
         rows, columns = (
             side // size
             for side, size in zip(padded, image_sides(patch_size), strict=True)
         )
-        rates = drop_path_rates(drop_path, num_layers)
+        rates = figure.drop_path_rates(num_layers)
 
-        images = keras.Input((*sides, num_channels), name="images")
-        x = images
+        x = figure.images
         if padded != sides:
             missing = [(0, p - s) for p, s in zip(padded, sides, strict=True)]
             x = keras.layers.ZeroPadding2D(
@@ -215,6 +198,7 @@ class Swin(ImageInputs, Application):
             )(x)
         x = patches(x)  # (B, R C, D)
         x = keras.layers.LayerNormalization(epsilon=EPSILON, name="patch_norm")(x)
+        x = figure.mask(x) if guesses_pixels else x
         if use_absolute_positions:
             x = PositionalEmbedding(rows * columns, name="position_embedding")(x)
         x = keras.layers.Dropout(dropout, seed=seed, name="dropout")(x)
@@ -252,10 +236,9 @@ class Swin(ImageInputs, Application):
                 )
                 x = block(x)  # (B, R, C, D)
         x = keras.layers.LayerNormalization(epsilon=epsilon, name="norm")(x)
-        pooled = ops.mean(x, axis=(1, 2))  # (B, D)
-        if num_classes is None:
-            outputs = {"features": x, "pooled": pooled}
+        if guesses_pixels:
+            outputs = figure.guess(x, cell_of(patch_size, len(num_layers)))
         else:
-            outputs = self.task.attach(EncodedImage(pooled, num_classes))
-        super().__init__(images, outputs, name=name)
-        self.set_image_processor(image_processor, sides, **IMAGENET)
+            pooled = ops.mean(x, axis=(1, 2))  # (B, D)
+            outputs = figure.answer({"features": x, "pooled": pooled})
+        super().__init__(figure, outputs)

@@ -25,6 +25,7 @@ from keras_attention.tasks.text_inputs import text_inputs
 from keras_attention.tasks.text_inputs import TextInputs
 
 PERMUTED = "permutation_language_model"
+SEARCHED = "question_answering_beam_search"
 
 
 @keras.saving.register_keras_serializable("keras_attention")
@@ -83,7 +84,12 @@ class XLNet(SegmentReader, TextInputs, Application):
             `"language_model"`, which tells the token at each place from vectors that
             have read it, as the published class does without target places;
             `"classification"`, `"regression"`, `"multi_label"`,
-            `"token_classification"`, `"question_answering"` or `"multiple_choice"`.
+            `"token_classification"`, `"question_answering"`,
+            `"question_answering_beam_search"`, which tells the end of an answer from
+            its beginning and whether there is one, or `"multiple_choice"`.
+        num_answer_starts: Among how many beginnings `answer` searches, where the end
+            depends on the beginning (`start_n_top`).
+        num_answer_ends: Among how many ends of each (`end_n_top`).
         tie_embeddings: Whether the logits of tokens come from the table of tokens,
             transposed.
         num_classes: Number of classes of a classifier, by default 2, or of numbers of a
@@ -102,13 +108,14 @@ class XLNet(SegmentReader, TextInputs, Application):
             it matters only which are the same. With `"permutation_language_model"` also
             `permutation_mask`, `(B, T, T)`, True where the first token may read the
             second; and `target_positions`, `(B, M)`, the places of the tokens that are
-            predicted, with -1 for none. `fit`, `evaluate` and `predict` also take
-            texts; see `TextInputs`.
+            predicted, with -1 for none. With `"question_answering_beam_search"` also
+            `answer_mask` and `start_positions`; see `AnswerSpans`. `fit`, `evaluate`
+            and `predict` also take texts; see `TextInputs`.
 
     Returns:
         Tokens `(B, T, D)`, logits `(B, T, V)` or `(B, M, V)`, `(B, num_classes)`,
         `(B, T, num_classes)` or `(B, C)`, or a dict with the logits `start` and `end`,
-        `(B, T)` each.
+        `(B, T)` each, or with what `AnswerSpans` gives.
 
     Raises:
         ValueError: An argument is out of its range.
@@ -159,6 +166,7 @@ class XLNet(SegmentReader, TextInputs, Application):
         "multi_label",
         "token_classification",
         "question_answering",
+        SEARCHED,
         "multiple_choice",
     )
 
@@ -184,6 +192,8 @@ class XLNet(SegmentReader, TextInputs, Application):
         pooler_activation="tanh",
         classifier_dropout=0.1,
         head=None,
+        num_answer_starts=5,
+        num_answer_ends=5,
         tie_embeddings=True,
         num_classes=None,
         class_names=None,
@@ -196,6 +206,9 @@ class XLNet(SegmentReader, TextInputs, Application):
         check_rate(dropout=dropout, classifier_dropout=classifier_dropout)
         lengths = {"memory_length": memory_length, "reused_length": reused_length}
         check_positive(**{k: v for k, v in lengths.items() if v is not None})
+        check_positive(
+            num_answer_starts=num_answer_starts, num_answer_ends=num_answer_ends
+        )
         initializer = keras.initializers.TruncatedNormal(
             stddev=initializer_range, seed=seed
         )
@@ -246,17 +259,21 @@ class XLNet(SegmentReader, TextInputs, Application):
         names = ["token_ids", "padding_mask", "segment_ids"]
         if head == PERMUTED:
             names += ["permutation_mask", "target_positions"]
-        inputs, read = text_inputs(head, *names)
-        read = dict(zip(names, read, strict=True))
+        of_answers = ["answer_mask", "start_positions"] if head == SEARCHED else []
+        inputs, read = text_inputs(head, *names, *of_answers)
+        read = dict(zip(names, read, strict=False))
         x = embedding(read.pop("token_ids"))  # (B, T, D)
         x = encoder(x, **read)  # (B, T, D), or (B, M, D) of the second stream
         encoded = EncodedText(
             x,
             embedding,
             token_ids=inputs["token_ids"],
+            padding_mask=inputs["padding_mask"],
+            **{name: inputs[name] for name in of_answers},
             pooled_from="end",
             pooler=pooler_activation,
             has_pooled_output=False,
+            epsilon=epsilon,
             tie_embeddings=tie_embeddings,
             num_classes=num_classes,
             dropout=0.0 if head == "token_classification" else classifier_dropout,

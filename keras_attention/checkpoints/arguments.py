@@ -30,7 +30,8 @@ def remember_arguments(cls, defaults=None):
 
     Args:
         cls: A subclass of `keras.Model` whose `__init__` takes keyword arguments only,
-            among them `name`.
+            among them `name`. Its `**options` stand for the arguments of the class
+            that is its attribute `figure`.
         defaults: Dict from arguments to other defaults, where `__init__` is inherited.
 
     Raises:
@@ -50,7 +51,7 @@ def remember_arguments(cls, defaults=None):
     {'units': 4, 'name': None, 'dtype': 'float32'}
     """
     init = cls.__init__
-    signature = inspect.signature(init)
+    signature = _with_options(inspect.signature(init), getattr(cls, "figure", None))
     this, *parameters = signature.parameters.values()
     for parameter in parameters:
         if parameter.kind is not inspect.Parameter.KEYWORD_ONLY:
@@ -95,6 +96,17 @@ def remember_arguments(cls, defaults=None):
 
     remembering_init.__signature__ = signature
     cls.__init__ = remembering_init
+
+
+def _with_options(signature, figure):
+    """A signature with the arguments of a class in place of `**options`."""
+    *parameters, last = signature.parameters.values()
+    if figure is None or last.kind is not inspect.Parameter.VAR_KEYWORD:
+        return signature
+    own = {parameter.name for parameter in parameters}
+    shared = inspect.signature(figure).parameters.values()
+    shared = [parameter for parameter in shared if parameter.name not in own]
+    return signature.replace(parameters=[*parameters, *shared])
 
 
 def argument_names(cls):

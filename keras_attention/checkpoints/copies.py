@@ -31,11 +31,11 @@ class Copy:
 
 @dataclasses.dataclass(frozen=True)
 class Beside:
-    """A number that nobody reads and that others expect beside a tensor.
+    """What nobody reads here and others expect beside a tensor.
 
     Args:
         of: Name of the tensor.
-        value: What is written.
+        value: What is written: a number, or a function of the tensor.
 
     Example:
 
@@ -44,7 +44,7 @@ class Beside:
     """
 
     of: str
-    value: int = 0
+    value: int | Callable = 0
 
 
 @dataclasses.dataclass(frozen=True)

@@ -46,7 +46,7 @@ UNREAD = frozenset(
     n_special predict_special_tokens sbert_ce_default_activation_function
     sentence_transformers language name gap_size net_structure_type num_memory_blocks
     down_scale_factor extra_pos_embeddings eos_token_ids unk_token_id mask_token_id
-    cls_token_id padding
+    cls_token_id padding generator_size
     """.split()
 )
 

@@ -286,11 +286,14 @@ def _numbers_beside(arrays, family, arguments):
     for pattern, kind in family.harmless_for(arguments).items():
         if not isinstance(kind, Beside):
             continue
-        for name in arrays:
+        for name in list(arrays):
             short = family.without_prefix(name)
             match = pattern_of(kind.of).fullmatch(short)
             if match:
                 prefix = name.removesuffix(short)
                 full = prefix + pattern.format(**match.groupdict())
-                found[full] = np.array(kind.value, "int64")
+                value = kind.value
+                found[full] = (
+                    value(arrays[name]) if callable(value) else np.int64(value)
+                )
     return found

@@ -10,6 +10,10 @@ from keras_attention.data.epoch_dataset import FollowEpochs as FollowEpochs
 from keras_attention.data.language_model_dataset import (
     LanguageModelDataset as LanguageModelDataset,
 )
+from keras_attention.data.masked_image_dataset import mask_patches as mask_patches
+from keras_attention.data.masked_image_dataset import (
+    MaskedImageDataset as MaskedImageDataset,
+)
 from keras_attention.data.masked_language_model_dataset import (
     MaskedLanguageModelDataset as MaskedLanguageModelDataset,
 )

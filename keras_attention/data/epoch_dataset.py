@@ -95,7 +95,7 @@ class FollowEpochs(keras.callbacks.Callback):
 
     Args:
         *datasets: `LanguageModelDataset`, `MaskedLanguageModelDataset`,
-            `PermutationLanguageModelDataset`.
+            `PermutationLanguageModelDataset`, `MaskedImageDataset`.
 
     Raises:
         ValueError: One is of another kind.

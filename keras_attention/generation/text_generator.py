@@ -163,7 +163,7 @@ class TextGenerator(WritingModel):
 
         """
         is_one = isinstance(prompts, str)
-        rows, has_text = self._read_prompts([prompts] if is_one else prompts)
+        rows, has_text = self._read_rows([prompts] if is_one else prompts, "prompt")
         asked = {
             "return_log_probabilities": return_log_probabilities,
             "return_attention_scores": return_attention_scores,
@@ -268,7 +268,8 @@ class TextGenerator(WritingModel):
             )
         check_positive(batch_size=batch_size)
         size = self._window_size(window, stride)
-        rows, _ = self._read_prompts([texts] if isinstance(texts, str) else texts)
+        texts = [texts] if isinstance(texts, str) else texts
+        rows, _ = self._read_rows(texts, "text")
         for i, row in enumerate(rows):
             if len(row) < 2:
                 raise ValueError(
@@ -317,51 +318,55 @@ class TextGenerator(WritingModel):
 
     # What comes in.
 
-    def _read_prompts(self, prompts):
-        """The token ids of prompts, as lists, and whether they were strings."""
-        if not isinstance(prompts, list | tuple | np.ndarray):
-            prompts = ops.convert_to_numpy(prompts)
-        if not len(prompts):
-            raise ValueError("`prompts` must hold at least one prompt. Received none.")
-        has_text = any(isinstance(prompt, str) for prompt in prompts)
+    def _read_rows(self, texts, noun):
+        """The token ids of texts, as lists, and whether they were strings.
+
+        Errors call each of them by a noun, such as "prompt".
+        """
+        if not isinstance(texts, list | tuple | np.ndarray):
+            texts = ops.convert_to_numpy(texts)
+        if not len(texts):
+            raise ValueError(f"`{noun}s` must hold at least one {noun}. Received none.")
+        has_text = any(isinstance(text, str) for text in texts)
         if has_text:
-            return [self._read_prompt(*item) for item in enumerate(prompts)], True
+            return [self._encode(*item, noun) for item in enumerate(texts)], True
         rows = []
-        for i, prompt in enumerate(prompts):
-            row = np.asarray(prompt)
+        for i, text in enumerate(texts):
+            row = np.asarray(text)
             if row.ndim != 1 or (row.size and row.dtype.kind not in "ui"):
                 raise ValueError(
-                    "`prompts` must be strings, or token ids, a list of integers each. "
-                    f"Received: {prompt!r} as prompt {i}."
+                    f"`{noun}s` must be strings, or token ids, a list of integers "
+                    f"each. Received: {text!r} as {noun} {i}."
                 )
-            rows.append(self._check_row(i, row.tolist()))
+            rows.append(self._check_row(i, row.tolist(), noun))
         return rows, False
 
-    def _read_prompt(self, number, text):
+    def _encode(self, number, text, noun):
         if self.tokenizer is None:
             raise ValueError(
                 f"This {type(self).__name__} has no tokenizer, so it reads token ids. "
                 f"Received the string {text!r}. Build it with one, or encode the "
-                "prompts."
+                f"{noun}s."
             )
         if not isinstance(text, str) or not text.strip():
             raise ValueError(
-                f"Each prompt must be a string that is not empty. Received: {text!r} "
-                f"as prompt {number}."
+                f"Each {noun} must be a string that is not empty. Received: {text!r} "
+                f"as {noun} {number}."
             )
-        return self._check_row(number, [int(i) for i in self.encode_prompt(text)])
+        ids = [int(i) for i in self.encode_prompt(text)]
+        return self._check_row(number, ids, noun)
 
-    def _check_row(self, number, token_ids):
+    def _check_row(self, number, token_ids, noun):
         if not token_ids:
             raise ValueError(
-                f"Prompt {number} has no token. Give each prompt one at least, such as "
-                "the start token."
+                f"{noun.capitalize()} {number} has no token. Give each {noun} one at "
+                "least, such as the start token."
             )
         low, high = min(token_ids), max(token_ids)
         if low < 0 or high >= self.vocabulary_size:
             raise ValueError(
                 f"Token ids must be from 0 to {self.vocabulary_size - 1}. Received: "
-                f"{low} to {high} in prompt {number}."
+                f"{low} to {high} in {noun} {number}."
             )
         return token_ids
 

@@ -38,11 +38,46 @@ def stretch_positions(table, saved, arguments, weights=None, num_in_front=None):
             f"the model for {wanted}. Leave `use_class_token` and "
             "`use_prefix_positions` as they were saved."
         )
-    grid = np.reshape(table[first:], (*old, -1))
+    in_front = np.pad(table[:first], ((0, wanted - first), (0, 0)))
+    return np.concatenate([in_front, stretched(table[first:], old, new, weights)])
+
+
+def stretched(rows, old, new, weights):
+    """Fits a grid of vectors to another number of rows and columns.
+
+    Args:
+        rows: `(rows * columns, D)`, of the old grid.
+        old: Its rows and columns.
+        new: Those of the new one.
+        weights: As those of `stretch_positions`.
+
+    Returns:
+        `(rows * columns, D)`, of the new grid.
+    """
+    grid = np.reshape(rows, (*old, -1))
     grid = np.einsum("ab,bcd->acd", weights(old[0], new[0]), grid)
     grid = np.einsum("ab,cbd->cad", weights(old[1], new[1]), grid)
-    in_front = np.pad(table[:first], ((0, wanted - first), (0, 0)))
-    return np.concatenate([in_front, np.reshape(grid, (new[0] * new[1], -1))])
+    return np.reshape(grid, (new[0] * new[1], -1))
+
+
+def stretch_distances(table, saved, arguments):
+    """Fits the biases of distances between patches to images of another size.
+
+    As BEiT's code does it, linearly. The last three rows, of its class token, stay.
+
+    Args:
+        table: `((2 rows - 1) * (2 columns - 1) + 3, N)`.
+        saved: Arguments of the published model.
+        arguments: Arguments of ours.
+
+    Returns:
+        The same for ours.
+    """
+    old, new = (
+        tuple(2 * side - 1 for side in grid_of(each)) for each in (saved, arguments)
+    )
+    grid = stretched(table[:-3], old, new, linear_weights)
+    return np.concatenate([grid, table[-3:]])
 
 
 def prefix_positions(arguments):
@@ -77,4 +112,19 @@ def cubic_weights(old, new):
         weight = np.where(distance <= 1, near, far)
         index = np.clip(before + step, 0, old - 1)
         np.add.at(weights, (np.arange(new), index), weight)
+    return weights
+
+
+def linear_weights(old, new):
+    """How much each of `old` points counts for each of `new`, linearly, `(new, old)`.
+
+    The points are the middles of cells; the ends repeat.
+    """
+    places = (np.arange(new) + 0.5) * old / new - 0.5
+    before = np.floor(places).astype(int)
+    weights = np.zeros((new, old))
+    for step in (0, 1):
+        index = np.clip(before + step, 0, old - 1)
+        share = 1 - np.abs(places - before - step)
+        np.add.at(weights, (np.arange(new), index), share)
     return weights

@@ -33,6 +33,18 @@ DEFAULTS["DeiT"] = {
     "do_center_crop": True,
     "crop_size": {"height": 224, "width": 224},
 }
+DEFAULTS["Beit"] = {**DEFAULTS["ViT"], "resample": 3}
+# With the mean and deviation of CLIP (Radford et al. 2021).
+DEFAULTS["Bit"] = {
+    **DEFAULTS["ViT"],
+    "size": {"shortest_edge": 224},
+    "resample": 3,
+    "do_center_crop": True,
+    "crop_size": {"height": 224, "width": 224},
+    "image_mean": [0.48145466, 0.4578275, 0.40821073],
+    "image_std": [0.26862954, 0.26130258, 0.27577711],
+    "default_to_square": False,
+}
 # Below that size the pictures are larger first, by the fraction that is cut out.
 NO_CROP = 384
 DEFAULTS["ConvNext"] = {

@@ -16,9 +16,19 @@ from keras_attention.layers.continuous_position_bias import (
     ContinuousPositionBias2D as ContinuousPositionBias2D,
 )
 from keras_attention.layers.convolution import BiTBlock as BiTBlock
+from keras_attention.layers.convolution import (
+    ConditionalBatchNormalization as ConditionalBatchNormalization,
+)
 from keras_attention.layers.convolution import ConvNeXtBlock as ConvNeXtBlock
+from keras_attention.layers.convolution import DeformableConv2D as DeformableConv2D
 from keras_attention.layers.convolution import GlobalResponseNorm as GlobalResponseNorm
 from keras_attention.layers.convolution import ResNetBlock as ResNetBlock
+from keras_attention.layers.convolution import (
+    SpectralNormalization as SpectralNormalization,
+)
+from keras_attention.layers.deformable_attention import (
+    DeformableAttention as DeformableAttention,
+)
 from keras_attention.layers.disentangled_scores import (
     DisentangledScores as DisentangledScores,
 )
@@ -28,12 +38,16 @@ from keras_attention.layers.dot_product_attention import (
 )
 from keras_attention.layers.drop_path import DropPath as DropPath
 from keras_attention.layers.feed_forward import FeedForward as FeedForward
+from keras_attention.layers.gaussian_self_attention_2d import (
+    GaussianSelfAttention2D as GaussianSelfAttention2D,
+)
 from keras_attention.layers.grid_encoder import grid_encoder as grid_encoder
 from keras_attention.layers.layer_scale import LayerScale as LayerScale
 from keras_attention.layers.low_rank_adapter import LowRankAdapter as LowRankAdapter
 from keras_attention.layers.lstmn import LSTMN as LSTMN
 from keras_attention.layers.luong_attention import LuongAttention as LuongAttention
 from keras_attention.layers.luong_decoder import LuongDecoder as LuongDecoder
+from keras_attention.layers.mask_token import MaskToken as MaskToken
 from keras_attention.layers.multi_head_attention import (
     MultiHeadAttention as MultiHeadAttention,
 )

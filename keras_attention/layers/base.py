@@ -173,8 +173,8 @@ class BaseLayer(keras.layers.Layer):
     def _dtype_of(self, name):
         if name.endswith("mask"):
             return "bool"
-        is_integer = name.endswith(("token_ids", "positions", "segment_ids"))
-        return "int32" if is_integer else self.compute_dtype
+        integers = "token_ids", "positions", "segment_ids", "labels"
+        return "int32" if name.endswith(integers) else self.compute_dtype
 
     def compute_output_spec(self, *args, **kwargs):
         recompute_as_whole(self)

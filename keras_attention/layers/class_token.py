@@ -19,6 +19,7 @@ class ClassToken(BaseLayer):
     Args:
         num_tokens: Number of learned tokens.
         initializer: Initializer of the tokens. The paper's code begins with zeros.
+        behind: How many tokens of the sequence stay in front of them.
 
     Call arguments:
         inputs: `(B, T, D)`.
@@ -32,10 +33,15 @@ class ClassToken(BaseLayer):
     (2, 6, 8)
     """
 
-    def __init__(self, num_tokens=1, initializer="zeros", **kwargs):
+    def __init__(self, num_tokens=1, initializer="zeros", behind=0, **kwargs):
         super().__init__(**kwargs)
         check_positive(num_tokens=num_tokens)
+        if not isinstance(behind, int) or behind < 0:
+            raise ValueError(
+                f"`behind` must be a number of tokens, or 0. Received: behind={behind}"
+            )
         self.num_tokens = num_tokens
+        self.behind = behind
         self.initializer = keras.initializers.get(initializer)
 
     def build(self, inputs_shape):
@@ -50,10 +56,17 @@ class ClassToken(BaseLayer):
         check_sequence(self.name, inputs=inputs)
         shape = (ops.shape(inputs)[0], self.num_tokens, inputs.shape[-1])
         tokens = ops.broadcast_to(ops.cast(self.tokens, inputs.dtype), shape)
-        return ops.concatenate([tokens, inputs], axis=1)
+        return self._insert(inputs, tokens)
 
     def compute_mask(self, inputs, previous_mask):
         if previous_mask is None:
             return None
         tokens = ops.ones_like(previous_mask[:, :1])
-        return ops.concatenate([tokens] * self.num_tokens + [previous_mask], axis=1)
+        tokens = ops.concatenate([tokens] * self.num_tokens, axis=1)
+        return self._insert(previous_mask, tokens)
+
+    def _insert(self, x, tokens):
+        if self.behind == 0:
+            return ops.concatenate([tokens, x], axis=1)
+        first, rest = x[:, : self.behind], x[:, self.behind :]
+        return ops.concatenate([first, tokens, rest], axis=1)

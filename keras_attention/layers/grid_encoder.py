@@ -82,8 +82,18 @@ def _check_options(encoder, filters, weights, output_layer):
             )
 
 
-def image_sides(image_size):
+def image_sides(image_size, name="image_size"):
     """Height and width, from one integer or two.
+
+    Args:
+        image_size: One positive integer or two.
+        name: What the argument is called, for the message.
+
+    Returns:
+        Two integers.
+
+    Raises:
+        ValueError: It is something else.
 
     Example:
 
@@ -93,11 +103,11 @@ def image_sides(image_size):
     sides = image_size if isinstance(image_size, tuple | list) else (image_size,) * 2
     if len(sides) != 2:
         raise ValueError(
-            "`image_size` must be one integer or (height, width). Received: "
-            f"image_size={image_size!r}"
+            f"`{name}` must be one integer or (height, width). Received: "
+            f"{name}={image_size!r}"
         )
-    check_positive(**{"image_size": sides[0]})
-    check_positive(**{"image_size": sides[1]})
+    check_positive(**{name: sides[0]})
+    check_positive(**{name: sides[1]})
     return tuple(sides)
 
 

@@ -104,13 +104,17 @@ class RelativePositionBias(BaseLayer):
 class RelativePositionBias2D(BaseLayer):
     """Learns for each head how much it likes each offset between cells of a grid.
 
-    Liu et al. 2021, arXiv:2103.14030, Section 3.2 (Swin).
+    Liu et al. 2021, arXiv:2103.14030, Section 3.2 (Swin). With a class token in front
+    of the cells, as in BEiT (Bao et al. 2022, arXiv:2106.08254), each head learns three
+    numbers more: how much the class token likes the cells, they it, and it itself.
 
     Args:
         num_heads: Number N of heads.
         height: Rows of the grid or window.
         width: Columns of the grid or window. Defaults to `height`.
-        initializer: Initializer of the table, `((2h - 1) * (2w - 1), N)`.
+        initializer: Initializer of the table, `((2h - 1) * (2w - 1), N)`, with three
+            rows more for a class token.
+        has_class_token: Whether a class token is in front of the cells.
 
     Call arguments:
         inputs: `(B, height * width, ...)`, the cells row by row, of which only the
@@ -120,7 +124,8 @@ class RelativePositionBias2D(BaseLayer):
         offset: Number of the first cell in `inputs`.
 
     Returns:
-        `(1, N, height * width, height * width)` float32.
+        `(1, N, height * width, height * width)` float32, with a class token one row
+        and one column more.
 
     Raises:
         ValueError: The number of cells is not `height * width`.
@@ -133,43 +138,70 @@ class RelativePositionBias2D(BaseLayer):
     """
 
     def __init__(
-        self, num_heads, height, width=None, initializer="truncated_normal", **kwargs
+        self,
+        num_heads,
+        height,
+        width=None,
+        initializer="truncated_normal",
+        has_class_token=False,
+        **kwargs,
     ):
         super().__init__(**kwargs)
         self.num_heads = num_heads
         self.height = height
         self.width = height if width is None else width
+        self.has_class_token = has_class_token
         check_positive(num_heads=num_heads, height=height, width=self.width)
         if initializer == "truncated_normal":
             initializer = keras.initializers.TruncatedNormal(stddev=0.02)
         self.initializer = keras.initializers.get(initializer)
 
     def build(self, inputs_shape):
-        if inputs_shape[1] not in (None, self.height * self.width):
+        if inputs_shape[1] not in (None, self._length):
+            token = " and a class token" if self.has_class_token else ""
             raise ValueError(
-                f"The grid has {self.height} x {self.width} cells. Received: "
+                f"The grid has {self.height} x {self.width} cells{token}. Received: "
                 f"inputs.shape={tuple(inputs_shape)} in layer {self.name!r}"
             )
         self.table = self.add_weight(
-            shape=((2 * self.height - 1) * (2 * self.width - 1), self.num_heads),
+            shape=(self._distances + 3 * self.has_class_token, self.num_heads),
             initializer=self.initializer,
             autocast=False,
             name="table",
         )
         self.built = True
 
+    @property
+    def _distances(self):
+        """Number of offsets between two cells."""
+        return (2 * self.height - 1) * (2 * self.width - 1)
+
+    @property
+    def _length(self):
+        """Number of cells, with the class token."""
+        return self.height * self.width + self.has_class_token
+
     def call(self, inputs, key=None, offset=0):
         return _whole(self, inputs, key, offset)
 
     def relative_bias(self, query_length, key_length, offset=0):
-        """The bias as a table of distances in the grid, a `RelativeBias`."""
+        """The bias as a table of distances in the grid, a `RelativeBias`.
+
+        With a class token, or of some of the cells, as a tensor.
+        """
         bias = self.of_grid(self.height, self.width)
-        count = self.height * self.width
+        count = self._length
         whole = isinstance(offset, int) and offset == 0
-        if whole and query_length == key_length == count:
+        whole = whole and query_length == key_length == count
+        if whole and not self.has_class_token:
+            return bias
+        cells = self.height * self.width
+        bias = bias.whole(cells, cells)
+        if self.has_class_token:
+            bias = self._beside_class_token(bias)
+        if whole:
             return bias
         # Some of the cells, as where a picture is read step by step.
-        bias = bias.whole(count, count)
         if isinstance(key_length, int) and key_length > count:
             bias = ops.pad(bias, ((0, 0), (0, 0), (0, 0), (0, key_length - count)))
         shape = (1, self.num_heads, query_length, key_length)
@@ -178,11 +210,25 @@ class RelativePositionBias2D(BaseLayer):
     def of_grid(self, height, width):
         """The bias of a grid that is no larger, a `RelativeBias`."""
         shape = (2 * self.height - 1, 2 * self.width - 1, self.num_heads)
-        table = ops.reshape(self.table, shape)
+        table = ops.reshape(self.table[: self._distances], shape)
         up, left = self.height - height, self.width - width  # farther than the grid
         table = table[up : shape[0] - up, left : shape[1] - left]
         # The table's rows are where a query stands from its key.
         return RelativeBias(ops.transpose(ops.flip(table, axis=(0, 1)), (2, 0, 1)))
+
+    def _beside_class_token(self, bias):
+        """The bias of cells `(1, N, S, S)` with a class token, `(1, N, S + 1, S + 1)`.
+
+        The last three rows of the table: token to cells, cells to token, token to it.
+        """
+        cells = bias.shape[-1]
+        rows = ops.transpose(ops.cast(self.table[self._distances :], bias.dtype))
+        to_cells, from_cells, to_itself = ops.split(rows[None, :, None], 3, axis=-1)
+        shape = (1, self.num_heads)
+        first = [to_itself, ops.broadcast_to(to_cells, (*shape, 1, cells))]
+        others = [ops.broadcast_to(from_cells, (*shape, cells, 1)), bias]
+        parts = [ops.concatenate(part, axis=-1) for part in (first, others)]
+        return ops.concatenate(parts, axis=-2)
 
     def compute_mask(self, inputs, previous_mask):
         return None

@@ -28,3 +28,4 @@ from keras_attention.ops.positions import rotary_angles as rotary_angles
 from keras_attention.ops.positions import sinusoidal_positions as sinusoidal_positions
 from keras_attention.ops.relative import relative_shift as relative_shift
 from keras_attention.ops.relative import RelativeBias as RelativeBias
+from keras_attention.ops.sampling import sample_bilinear as sample_bilinear

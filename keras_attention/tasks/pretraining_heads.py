@@ -8,6 +8,7 @@ import numpy as np
 from keras_attention.data.corruption import mask_tokens
 from keras_attention.data.corruption import permute_tokens
 from keras_attention.layers.channel_bias import ChannelBias
+from keras_attention.ops.activations import ACTIVATIONS
 from keras_attention.tasks.class_ids import class_ids
 from keras_attention.tasks.task_head import POOLER
 from keras_attention.tasks.task_head import TaskHead
@@ -178,6 +179,47 @@ class MaskedLanguageModel(TaskHead):
 
     def prepare_to_learn(self, model, examples, labels, length=None, seed=None):
         return hide_words(model, examples, length, seed)
+
+
+class ReplacedTokenDetection(TaskHead):
+    """Which tokens of a text are not its own (Clark et al. 2020, arXiv:2003.10555).
+
+    Logits `(B, T)`, positive for a token that was probably replaced. A label is the
+    text as it was, of as many tokens. Train it with `TokenBinaryCrossentropy`.
+    """
+
+    name = "replaced_token_detection"
+    layers = ("replaced_token_dense", "replaced_token_head")
+
+    def attach(self, encoded):
+        width = encoded.tokens.shape[-1]
+        x = encoded.dense(encoded.tokens, width, self.layers[0])
+        x = ACTIVATIONS[encoded.activation](x)
+        return encoded.dense(x, 1, self.layers[1])[..., 0]  # (B, T)
+
+    def read_labels(self, model, labels, examples):
+        originals = model.read_raw(labels)
+        if originals is None:
+            raise ValueError(
+                "To learn which tokens of texts were replaced, pass these texts as "
+                f"they were before. Received: {shorten(labels)}."
+            )
+        return originals
+
+    def prepare_labels(self, model, labels, examples, length=None):
+        found, wanted = (model.encode_examples(x, length) for x in (examples, labels))
+        mask = found["padding_mask"]
+        counts = mask.sum(axis=1), wanted["padding_mask"].sum(axis=1)
+        if any(others := counts[0] != counts[1]):
+            row = others.argmax()
+            raise ValueError(
+                "A text in which tokens were replaced has as many as before. Received: "
+                f"{counts[0][row]} tokens of {shorten(examples[row])}, and "
+                f"{counts[1][row]} of {shorten(labels[row])}. Pass token ids and, as "
+                "labels, 0 and 1."
+            )
+        replaced = found["token_ids"] != wanted["token_ids"]
+        return replaced.astype("float32"), mask.astype("float32")
 
 
 class NextSentence(TaskHead):

@@ -203,8 +203,11 @@ class RawInputs:
         outputs = keras.tree.map_structure(lambda output: output[places], outputs)
         if not any(of_tokens):
             return outputs
-        parts = zip(keras.tree.flatten(outputs), of_tokens, strict=True)
-        parts = [part[:, : data.longest] if cut else part for part, cut in parts]
+        parts = zip(keras.tree.flatten(outputs), self.outputs, of_tokens, strict=True)
+        parts = [
+            part[as_far_as(data.longest, tensor.shape)] if cut else part
+            for part, tensor, cut in parts
+        ]
         return keras.tree.pack_sequence_as(outputs, parts)
 
     def train_on_batch(self, x, y=None, sample_weight=None, **kwargs):
@@ -383,6 +386,25 @@ def is_list_of_examples(x):
         return isinstance(x, str) or (isinstance(x, tuple) and all(map(is_example, x)))
 
     return isinstance(x, list) and all(map(is_example, x))
+
+
+def as_far_as(length, shape):
+    """The places of an array, up to a length in the axes whose size is not known.
+
+    Args:
+        length: An integer.
+        shape: Shape of the output of a model.
+
+    Returns:
+        Tuple of slices.
+
+    Example:
+
+    >>> as_far_as(3, (None, None, 7))
+    (slice(None, None, None), slice(None, 3, None), slice(None, None, None))
+    """
+    axes = [slice(length) if size is None else slice(None) for size in shape[1:]]
+    return slice(None), *axes
 
 
 def _arguments(function, *args, **kwargs):

@@ -7,6 +7,12 @@ import keras
 
 from keras_attention.layers.relative_encoder import next_memories
 
+# What heads have that cannot be told of a part of a text.
+WHOLE = {
+    "multiple_choice": "several choices",
+    "question_answering_beam_search": "an answer that is searched for",
+}
+
 
 class SegmentReader:
     """Gives a model `read_segment`.
@@ -38,7 +44,8 @@ class SegmentReader:
             `memory_length`.
 
         Raises:
-            ValueError: The memories are of other sequences, or texts have choices.
+            ValueError: The memories are of other sequences, or the head needs a text as
+                a whole.
 
         Example:
 
@@ -56,9 +63,9 @@ class SegmentReader:
         >>> tuple(outputs.shape), [tuple(memory.shape) for memory in memories]
         ((1, 4, 8), [(1, 6, 8), (1, 6, 8)])
         """
-        if self.head == "multiple_choice":
+        if self.head in WHOLE:
             raise ValueError(
-                "A text with several choices is read as a whole. Received: "
+                f"A text with {WHOLE[self.head]} is read as a whole. Received: "
                 f"head={self.head!r}. Call the model with all of it."
             )
         inputs = {

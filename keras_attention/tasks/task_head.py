@@ -6,6 +6,7 @@ Letters: B sequences, T tokens, D width of a token, V vocabulary, C classes.
 """
 
 import dataclasses
+import types
 import zlib
 
 import keras
@@ -37,7 +38,8 @@ class TaskHead:
     - `name`: the value of `head` that asks for it;
     - `layers`: names of the layers that it makes, new where another head was saved;
     - `num_classes`: how many classes it has by default, `None` for a task without;
-    - `dataset`: the data set that makes its labels of a file of text, if there is one.
+    - `dataset`: the data set that makes its labels of a file of text, if there is one;
+    - `encoding`: what it asks the tokenizer for besides token ids, if anything.
 
     Example:
 
@@ -54,6 +56,7 @@ class TaskHead:
     layers = ()
     num_classes = None
     dataset = None
+    encoding = types.MappingProxyType({})
 
     def attach(self, encoded):
         """Makes the layers of the head, and calls them.
@@ -187,7 +190,14 @@ class TaskHead:
             'classify. Load it with head="classification".'
         )
 
-    def answer(self, model, examples, batch_size=None, max_answer_length=30):
+    def answer(
+        self,
+        model,
+        examples,
+        batch_size=None,
+        max_answer_length=30,
+        null_threshold=None,
+    ):
         """The part of each second text that answers the first."""
         raise ValueError(
             f"This {type(model).__name__} has head={self.name!r}, so it answers no "
@@ -211,13 +221,16 @@ class EncodedText:
         embedding: The layer that made vectors of the token ids, with a
             `token_embedding`, for heads that predict words.
         padding_mask: `(B, T)`, for a sequence that its last token stands for.
+        answer_mask: `(B, T)`, for a head that searches for answers.
+        start_positions: `(B, K)`, for that head; see `AnswerSpans`.
         token_ids: `(B, C, T)`, where texts have choices.
         pooled_from: Which token stands for the whole text: `"first"`, `"last"` of those
             that are no padding, or `"end"`, whatever stands there.
         pooler: Activation of the layer behind it, or `None` for no such layer.
         pooler_dropout: Fraction dropped in front of that layer.
         has_pooled_output: Whether a model without a head returns that, too.
-        activation: Activation of the layer that predicts words.
+        activation: Activation of the layer that predicts words, or tells which were
+            replaced.
         epsilon: Of its norm.
         tie_embeddings: Whether words are predicted by the table that is read.
         second_task: Name of the head that is pretrained beside the masked words.
@@ -232,6 +245,8 @@ class EncodedText:
     tokens: object
     embedding: object = None
     padding_mask: object = None
+    answer_mask: object = None
+    start_positions: object = None
     token_ids: object = None
     pooled_from: str = "first"
     pooler: str | None = "tanh"

@@ -12,8 +12,10 @@ from keras_attention.tasks.pretraining_heads import NextSentence
 from keras_attention.tasks.pretraining_heads import NextToken
 from keras_attention.tasks.pretraining_heads import PermutationLanguageModel
 from keras_attention.tasks.pretraining_heads import Pretraining
+from keras_attention.tasks.pretraining_heads import ReplacedTokenDetection
 from keras_attention.tasks.pretraining_heads import SentenceOrder
 from keras_attention.tasks.question_answering import QuestionAnswering
+from keras_attention.tasks.question_answering import QuestionAnsweringBeamSearch
 
 TEXT_HEADS = {
     head.name: head
@@ -23,6 +25,7 @@ TEXT_HEADS = {
         LanguageModel(),
         PermutationLanguageModel(),
         MaskedLanguageModel(),
+        ReplacedTokenDetection(),
         NextSentence(),
         SentenceOrder(),
         Pretraining(),
@@ -31,6 +34,7 @@ TEXT_HEADS = {
         MultiLabel(),
         TokenClassification(),
         QuestionAnswering(),
+        QuestionAnsweringBeamSearch(),
         MultipleChoice(),
     )
 }

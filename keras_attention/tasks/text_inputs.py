@@ -8,6 +8,7 @@ import numpy as np
 
 from keras_attention.checks import check_choice
 from keras_attention.layers.choices import SplitChoices
+from keras_attention.tasks.asked_model import AskedModel
 from keras_attention.tasks.raw_inputs import RawInputs
 from keras_attention.tasks.text_heads import ENCODER_HEADS
 from keras_attention.tasks.text_heads import TEXT_HEADS
@@ -23,12 +24,14 @@ INPUTS = {
     "segment_ids": "int32",
     "permutation_mask": "bool",
     "target_positions": "int32",
+    "answer_mask": "bool",
+    "start_positions": "int32",
 }
 # The inputs that have a number for each pair of tokens.
 PAIRWISE = ("permutation_mask",)
 
 
-class TextInputs(RawInputs):
+class TextInputs(AskedModel, RawInputs):
     """Lets `fit`, `evaluate` and `predict` take texts.
 
     Abstract: put it before `Application` among the bases of a class, with
@@ -47,6 +50,8 @@ class TextInputs(RawInputs):
       each text, a prompt, the answer, which alone is learned then. (Prompts with their
       answers may also be pairs of texts.) Both end with the tokenizer's end;
     - `"masked_language_model"`: nothing: words are hidden, others in each epoch;
+    - `"replaced_token_detection"`: for each text the text as it was before tokens of it
+      were replaced, of as many tokens; train with `TokenBinaryCrossentropy`;
     - `"permutation_language_model"`: nothing: some tokens are predicted in an order
       that is drawn, other ones in each epoch. `predict` takes texts with masks;
     - `"pretraining"`: for each pair the number of `"next_sentence"`, or of the other
@@ -60,7 +65,9 @@ class TextInputs(RawInputs):
       have the weight 0, so compile with `weighted_metrics`;
     - `"question_answering"`: for each pair, a question and what may answer it, the
       places of the first character of the answer and of that behind its last; twice
-      -1 where there is none, which the first token learns to say;
+      -1 where there is none, which the token of the class learns to say;
+    - `"question_answering_beam_search"`: the same. The model has the outputs `start`,
+      `end` and `unanswerable`, each with a loss of its own;
     - `"multiple_choice"`: for each text and its list of choices, `(texts, choices)`,
       the number of the right one or the choice itself.
 
@@ -199,7 +206,8 @@ class TextInputs(RawInputs):
         Returns:
             Dict of arrays `(B, T)`, or `(B, C, T)` where texts have C choices.
         """
-        return self.task.complete(self, self.encode_examples(examples, length))
+        inputs = self.encode_examples(examples, length, **self.task.encoding)
+        return self.task.complete(self, inputs)
 
     def encode_examples(self, examples, length=None, **options):
         """What the tokenizer makes of examples.
@@ -278,80 +286,6 @@ class TextInputs(RawInputs):
             for tensor in self.outputs
         ]
 
-    def classify(self, texts, batch_size=None):
-        """The class that a classifier finds most probable.
-
-        Args:
-            texts: As for `predict`.
-            batch_size: B.
-
-        Returns:
-            List of n names, or numbers without `class_names`, and the probabilities of
-            all classes, `(n, num_classes)`. Of words lists of names, and a list of
-            arrays `(words, num_classes)`; what was cut off has none. With
-            `"multi_label"` lists of the names that are more probable than not.
-
-        Raises:
-            ValueError: The model is no classifier of texts.
-
-        Example:
-
-        >>> from keras_attention.applications import BERT
-        >>> from keras_attention.tokenizers.tokenizer_files import (
-        ...     word_piece_tokenizer,
-        ... )
-        >>> words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "good", "bad"]
-        >>> model = BERT(
-        ...     tokenizer=word_piece_tokenizer(words), vocabulary_size=6, hidden_dim=8,
-        ...     num_layers=1, num_heads=2, mlp_dim=8, head="classification",
-        ...     class_names=["against", "for"],
-        ... )
-        >>> names, probabilities = model.classify(["good", "bad bad"])
-        >>> probabilities.shape
-        (2, 2)
-        """
-        return self.task.classify(self, texts, batch_size)
-
-    def answer(self, questions, contexts, batch_size=None, max_answer_length=30):
-        """Finds the answers to questions in texts of any length.
-
-        What is longer than the model reads is read in windows that overlap by half.
-
-        Args:
-            questions: List of n strings.
-            contexts: List of n strings, in which the answers stand.
-            batch_size: B.
-            max_answer_length: Most tokens of an answer.
-
-        Returns:
-            List of n strings: the part of each context whose first and last token have
-            the highest sum of logits.
-
-        Raises:
-            ValueError: The model answers no questions.
-        """
-        examples = self.read_raw((questions, contexts))
-        return self.task.answer(self, examples, batch_size, max_answer_length)
-
-    def choose(self, texts, choices, batch_size=None):
-        """Finds the best of the choices that each text has.
-
-        Args:
-            texts: List of n strings.
-            choices: List of n lists of strings, equally many each.
-            batch_size: B.
-
-        Returns:
-            List of n strings, and the probabilities `(n, C)`.
-
-        Raises:
-            ValueError: The model chooses nothing.
-        """
-        if self.head != "multiple_choice":
-            self.task.choose(self, [], batch_size)
-        examples = self.read_raw((texts, choices))
-        return self.task.choose(self, examples, batch_size)
-
     def _limits(self):
         """How long a text may become, if it is to be cut."""
         if not self.tokenizer.truncate:
@@ -367,7 +301,8 @@ def text_inputs(head, *names):
     Args:
         head: The head of the model.
         *names: Some of `token_ids`, `padding_mask` and `segment_ids`, and of what
-            XLNet reads besides, `permutation_mask` and `target_positions`.
+            XLNet reads besides, `permutation_mask` and `target_positions`, or
+            `answer_mask` and `start_positions`.
 
     Returns:
         Dict of `keras.Input`, `(B, T)`, or `(B, C, T)` where each text has C choices,

@@ -1,5 +1,8 @@
 """What fit needs beyond Keras: losses, metrics and scores of texts, schedules."""
 
+from keras_attention.training.binary_losses import (
+    TokenBinaryCrossentropy as TokenBinaryCrossentropy,
+)
 from keras_attention.training.bleu import bleu as bleu
 from keras_attention.training.chrf import chrf as chrf
 from keras_attention.training.error_rates import edit_distances as edit_distances

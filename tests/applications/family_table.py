@@ -95,6 +95,20 @@ ALBERT_CONFIG = {
     "num_hidden_groups": 2,
     "inner_group_num": 2,
 }
+# A table that is narrower, and what stands in front of choices.
+ELECTRA_CONFIG = {
+    **BERT_CONFIG,
+    "embedding_size": 5,
+    "summary_activation": "relu",
+    "summary_last_dropout": 0.2,
+}
+ELECTRA_HEADS = {
+    "replaced_token_detection": (
+        "ForPreTraining",
+        {"hidden_act": "relu", "embedding_size": 12},
+        {None: "logits"},
+    ),
+}
 MEGATRON_CONFIG = {k: v for k, v in BERT_CONFIG.items() if k != "classifier_dropout"}
 # Distances beyond the span, one term alone and both, own projections and shared ones.
 DEBERTA_CONFIG = {
@@ -305,6 +319,20 @@ ROWS = [
         preset_words=30000,
     ),
     Row(
+        applications.ELECTRA,
+        "Electra",
+        ELECTRA_CONFIG,
+        {**HEADS, **ELECTRA_HEADS},
+        has_segments=True,
+        arguments={
+            "num_segments": 3,
+            "epsilon": 0.1,
+            "table_dim": 3,
+            "choice_activation": "relu",
+            "choice_dropout": 0.2,
+        },
+    ),
+    Row(
         applications.MegatronBERT,
         "MegatronBert",
         MEGATRON_CONFIG,
@@ -373,6 +401,8 @@ ROWS = [
             "second_half_reversed": True,
             "memory_length": 6,
             "reused_length": 3,
+            "num_answer_starts": 2,
+            "num_answer_ends": 3,
             "pooler_activation": "relu",
         },
         preset_words=32000,

@@ -79,3 +79,23 @@ def test_without_a_distillation_token_it_is_a_vit():
     (family,) = [family for family in ViT.families if family.owns(config)]
     arguments = family.read_arguments(config, "config.json")
     assert (arguments["hidden_dim"], arguments["num_heads"]) == (192, 3)
+
+
+@pytest.mark.once
+def test_a_published_deit_that_is_a_vit_is_read_as_one(tmp_path):
+    """facebook/deit-tiny-patch16-224 has the layout of ViT and pictures of DeiT."""
+    tiny = {**SMALL, "num_classes": 3}
+    model = ViT(**tiny)
+    model.save_to_preset(tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    config["_name_or_path"] = "facebook/deit-tiny-patch16-224"
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    processor = {"feature_extractor_type": "DeiTFeatureExtractor", "size": 9}
+    processor |= {"crop_size": 8, "do_center_crop": True, "resample": 3}
+    path = tmp_path / "preprocessor_config.json"
+    path.write_text(json.dumps(processor))
+    again = applications.from_preset(tmp_path)
+    assert type(again) is ViT
+    assert again.image_processor.crop_size == (8, 8)
+    images = pictures()
+    np.testing.assert_array_equal(to_numpy(again(images)), to_numpy(model(images)))

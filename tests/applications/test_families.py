@@ -227,6 +227,21 @@ def test_one_step_of_training_moves_every_weight(row):
 
 
 @pytest.mark.once
+def test_xlm_roberta_is_read_and_becomes_a_roberta(tmp_path):
+    row = next(row for row in ROWS if row.published == "Roberta")
+    there = tmp_path / "theirs"
+    reference = save_reference("XLMRobertaForMaskedLM", there, **row.config)
+    model = applications.from_preset(there)
+    assert type(model) is row.model
+    model.save_to_preset(tmp_path / "ours")
+    again = transformers.RobertaForMaskedLM.from_pretrained(tmp_path / "ours")
+    ours, theirs = row.inputs("masked_language_model")
+    expected = run_reference(reference, **theirs)["logits"]
+    assert_close(to_numpy(model(ours)), expected, row.mask)
+    assert_close(run_reference(again.eval(), **theirs)["logits"], expected, row.mask)
+
+
+@pytest.mark.once
 @FAMILIES
 def test_a_copy_of_a_tied_weight_must_be_one(tmp_path, row):
     """Of two names of the table either is read; two that differ are refused."""

@@ -6,9 +6,11 @@
 import contextlib
 import json
 import pathlib
+import re
 
 import pytest
 
+from helpers import ROOT
 from keras_attention import applications
 
 pytestmark = pytest.mark.once
@@ -20,16 +22,20 @@ CONFIGS = json.loads(
 UNKNOWN = {
     "Salesforce/blip-image-captioning-base": "model_type='blip'",
     "trocr-base": "decoder has model_type='trocr'",
+    "google-t5/t5-small": "model_type='t5'",
+    "google/mobilebert-uncased": "model_type='mobilebert'",
 }
 TEXT = {"hidden_dim": 8, "num_layers": 1, "num_heads": 2, "mlp_dim": 8}
 SMALL = {
-    "BERT": {**TEXT, "vocabulary_size": 9},
-    "RoBERTa": {**TEXT, "vocabulary_size": 9},
-    "DeBERTaV2": {**TEXT, "vocabulary_size": 9},
-    "GPT": {**TEXT, "vocabulary_size": 9},
-    "GPT2": {**TEXT, "vocabulary_size": 9},
+    **dict.fromkeys(
+        "ALBERT BERT CamemBERT DeBERTa DeBERTaV2 DistilBERT ELECTRA GPT GPT2 GPTNeo "
+        "RoBERTa XLNet".split(),
+        {**TEXT, "vocabulary_size": 9},
+    ),
     "ViT": {**TEXT, "image_size": 32},
-    "XLNet": {**TEXT, "vocabulary_size": 9},
+    "TransformerXL": {
+        **{**TEXT, "vocabulary_size": 9, "cutoffs": [4], "key_dim": 4, "table_dim": 8}
+    },
     "ResNet": {"hidden_dims": [8], "num_layers": [1], "image_size": 32},
     "ConvNeXt": {"hidden_dims": [8], "num_layers": [1], "image_size": 32},
     "Swin": {
@@ -49,9 +55,14 @@ SMALL = {
         "forbidden_ids": (),
     },
 }
+MASKED = "masked_language_model"
 # Class, what it must have read, and the fields that it says it ignores.
 READ = {
-    "openai-gpt": ("GPT", {"activation": "gelu_tanh", "end_id": None}, "n_special"),
+    "openai-community/openai-gpt": (
+        "GPT",
+        {"activation": "gelu_tanh", "end_id": None},
+        "n_special",
+    ),
     "microsoft/deberta-v3-base": (
         "DeBERTaV2",
         {
@@ -65,16 +76,20 @@ READ = {
         },
         "",
     ),
-    "xlnet-base-cased": (
+    "xlnet/xlnet-base-cased": (
         "XLNet",
         {"memory_length": None, "max_distance": None, "head": "language_model"},
         "",
     ),
-    "gpt2": ("GPT2", {"num_layers": 12, "head": "next_token"}, ""),
-    "gpt2-medium": ("GPT2", {"num_layers": 24}, "n_special"),
-    "distilgpt2": ("GPT2", {"num_layers": 6, "num_classes": None}, ""),
-    "bert-base-uncased": ("BERT", {"head": "masked_language_model"}, ""),
-    "Bio_ClinicalBERT": ("BERT", {"vocabulary_size": 28996, "head": None}, ""),
+    "openai-community/gpt2": ("GPT2", {"num_layers": 12, "head": "next_token"}, ""),
+    "gpt2-medium, an early one": ("GPT2", {"num_layers": 24}, "n_special"),
+    "distilbert/distilgpt2": ("GPT2", {"num_layers": 6, "num_classes": None}, ""),
+    "google-bert/bert-base-uncased": ("BERT", {"head": "masked_language_model"}, ""),
+    "emilyalsentzer/Bio_ClinicalBERT": (
+        "BERT",
+        {"vocabulary_size": 28996, "head": None},
+        "",
+    ),
     "facebook/deit-base-patch16-224": (
         "ViT",
         {"class_names": ["tench", "goldfish"], "epsilon": 1e-12},
@@ -96,7 +111,11 @@ READ = {
         "padding",
     ),
     "vuongnhathien/deit-base": ("ViT", {"num_classes": 3, "class_names": None}, ""),
-    "opus-mt-en-de": ("Transformer", {"num_layers": 6, "activation": "silu"}, ""),
+    "Helsinki-NLP/opus-mt-en-de": (
+        "Transformer",
+        {"num_layers": 6, "activation": "silu"},
+        "",
+    ),
     "marian, unk_token_id": ("Transformer", {"padding_id": 3}, "unk_token_id"),
     "marian, extra_pos_embeddings": (
         "Transformer",
@@ -121,11 +140,94 @@ READ = {
         "language",
     ),
     "optimum/roberta-base-squad2": ("RoBERTa", {"max_length": 512}, "language"),
+    "google/electra-small-discriminator": (
+        "ELECTRA",
+        {"head": "replaced_token_detection", "table_dim": 128, "hidden_dim": 256},
+        "",
+    ),
+    "google/electra-small-generator": ("ELECTRA", {"head": MASKED}, ""),
+    "google/electra-base-discriminator": (
+        "ELECTRA",
+        {"table_dim": 768, "choice_activation": "gelu", "classifier_dropout": None},
+        "",
+    ),
+    "Maltehb/-l-ctra-danish-electra-small-cased": (
+        "ELECTRA",
+        {"vocabulary_size": 32000},
+        "generator_size='0.25'",
+    ),
+    "albert/albert-base-v2": (
+        "ALBERT",
+        {"head": MASKED, "num_groups": 1, "activation": "gelu_tanh"},
+        "down_scale_factor=1, gap_size=0",
+    ),
+    "almanach/camembert-base": (
+        "CamemBERT",
+        {"head": MASKED, "max_length": 512, "vocabulary_size": 32005},
+        "",
+    ),
+    "FacebookAI/roberta-base": ("RoBERTa", {"head": MASKED, "max_length": 512}, ""),
+    "FacebookAI/xlm-roberta-base": (
+        "RoBERTa",
+        {"head": MASKED, "vocabulary_size": 250002, "padding_id": 1},
+        "",
+    ),
+    "distilbert/distilbert-base-uncased": (
+        "DistilBERT",
+        {"head": MASKED, "num_layers": 6, "mlp_dim": 3072},
+        "",
+    ),
+    "medicalai/ClinicalBERT": ("DistilBERT", {"vocabulary_size": 119547}, ""),
+    "distilbert/distilbert-base-uncased-finetuned-sst-2-english": (
+        "DistilBERT",
+        {"head": "classification", "class_names": ["NEGATIVE", "POSITIVE"]},
+        "",
+    ),
+    "microsoft/deberta-base": (
+        "DeBERTa",
+        {
+            "position_terms": ["content_to_position", "position_to_content"],
+            "num_segments": 0,
+            "head": None,
+        },
+        "",
+    ),
+    "microsoft/deberta-v2-xlarge": (
+        "DeBERTaV2",
+        {"convolution_width": 3, "convolution_activation": "gelu", "num_heads": 24},
+        "",
+    ),
+    "EleutherAI/gpt-neo-125m": (
+        "GPTNeo",
+        {"head": "next_token", "windows": [None, 256], "mlp_dim": None},
+        "",
+    ),
+    "roneneldan/TinyStories-1M": ("GPTNeo", {"num_heads": 16, "num_layers": 8}, ""),
+    "transfo-xl/transfo-xl-wt103": (
+        "TransformerXL",
+        {"memory_length": 1600, "max_distance": 1000, "share_projections": True},
+        "",
+    ),
 }
 
 
 def test_every_body_is_in_one_list():
     assert sorted([*READ, *UNKNOWN]) == sorted(CONFIGS)
+
+
+def test_the_page_lists_what_is_read():
+    """With the class, and the head where the body names one."""
+    page = (ROOT / "docs" / "published_checkpoints.md").read_text("utf-8")
+    rows = re.findall(r"^\| `(\S+/\S+)` \| `(\w+)` \| (.*?) ?\|$", page, re.MULTILINE)
+    assert len(rows) > 20
+    for name, class_name, head in rows:
+        assert READ[name][0] == class_name
+        config = CONFIGS[name]
+        family = family_of(getattr(applications, class_name), config)
+        with warns(READ[name][2]):
+            found = family.read_arguments(config, "config.json").get("head")
+        says = {None: "none is named"}.get(found, f'"{found}"')
+        assert head == "" or head.partition(";")[0].strip("`") == says
 
 
 @pytest.mark.parametrize("name", READ)
@@ -136,13 +238,19 @@ def test_a_body_is_read(tmp_path, name):
     class_name, expected, ignored = READ[name]
     model_class = getattr(applications, class_name)
     with warns(ignored):
-        arguments = model_class.families[0].read_arguments(config, "config.json")
+        arguments = family_of(model_class, config).read_arguments(config, "config.json")
     assert {key: arguments[key] for key in expected} == expected
     says = config.keys() & {"model_type", "architectures"}
     load = applications.from_preset if says else model_class.from_preset
     with warns(ignored):
         model = load(tmp_path, load_weights=False, **SMALL[class_name])
     assert type(model) is model_class
+
+
+def family_of(model_class, config):
+    """The family of a body; the first one for a body that does not say."""
+    owners = [family for family in model_class.families if family.owns(config)]
+    return next(iter(owners), model_class.families[0])
 
 
 def warns(ignored):

@@ -87,9 +87,11 @@ def test_a_string_is_encoded_by_the_tokenizer():
         ([[3, 4]], {"window": 17}, "no more than the model reads, 16"),
         ([[3, 4]], {"window": 8, "stride": 8}, "`stride` must be less than a window"),
         ([[3, 4]], {"stride": 0}, "stride"),
-        ([[3, 40]], {}, "Token ids must be from 0 to 10"),
-        ("ab", {}, "has no tokenizer"),
-        ([], {}, "at least one"),
+        ([[3, 40]], {}, "Token ids must be from 0 to 10.* 3 to 40 in text 0"),
+        ("ab", {}, "has no tokenizer.*encode the texts"),
+        ([], {}, "`texts` must hold at least one text"),
+        ([[3, 4], []], {}, "Text 1 has no token. Give each text"),
+        ([[0.5]], {}, r"`texts` must be strings, or.*\[0.5\] as text 0"),
     ],
 )
 def test_what_has_no_perplexity_is_refused(texts, options, message):

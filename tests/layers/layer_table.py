@@ -284,6 +284,18 @@ def _decoder_block_of_others():
     return {**_block_of_others(), "cross_attention": cross_attention}
 
 
+def _deformable():
+    return {
+        "filters": E,
+        "kernel_size": (2, 3),
+        "padding": "valid",
+        "num_groups": 3,
+        "use_mask": True,
+        "use_bias": False,
+        "kernel_initializer": "he_normal",
+    }
+
+
 def _stack(block, position_bias):
     return {
         "block": block,
@@ -418,9 +430,16 @@ ROWS = [
     ),
     Row(
         "ClassToken/full",
-        lambda: {"num_tokens": 2, "initializer": "ones"},
+        lambda: {"num_tokens": 2, "initializer": "ones", "behind": 3},
         {"inputs": "B T D"},
         ("B 2+T D",),
+        left_out=(),
+    ),
+    Row(
+        "ConditionalBatchNormalization/full",
+        lambda: {"num_classes": V, "momentum": 0.7, "epsilon": 0.1},
+        {"inputs": "B P Q D", "labels": "B tokens"},
+        ("B P Q D",),
         left_out=(),
     ),
     Row(
@@ -452,6 +471,34 @@ ROWS = [
         {"inputs": "B P Q D"},
         ("B P Q D",),
         left_out=(),
+    ),
+    Row(
+        "DeformableAttention/full",
+        lambda: {
+            "num_heads": N,
+            "num_points": 3,
+            "value_dim": Hv,
+            "output_dim": SIZES["O"],
+            "kernel_initializer": "he_normal",
+        },
+        {"query": "B T D", "value": "B P Q E", "reference_points": "B T 2"},
+        ("B T O", "B N T 3"),
+        gives_weights=True,
+        left_out=(),
+    ),
+    Row(
+        "DeformableConv2D/full",
+        lambda: {**_deformable(), "strides": 2},
+        {"inputs": "B P Q D"},
+        ("B 2 4 E",),
+        left_out=("dilation_rate",),
+    ),
+    Row(
+        "DeformableConv2D/dilated",
+        lambda: {**_deformable(), "dilation_rate": 2},
+        {"inputs": "B P Q D"},
+        ("B 2 5 E",),
+        left_out=("strides",),
     ),
     Row(
         "DotProductAttention",
@@ -521,6 +568,24 @@ ROWS = [
         },
         {"inputs": "B T D"},
         ("B T O",),
+        left_out=(),
+    ),
+    Row(
+        "GaussianSelfAttention2D/full",
+        lambda: {
+            "num_heads": N,
+            "output_dim": E,
+            "padding": 2,
+            "use_bias": False,
+            "sharpness": 0.5,
+            "center_initializer": "he_normal",
+            "kernel_initializer": "he_normal",
+            "dropout": 0.3,
+            "seed": 1,
+        },
+        {"inputs": "B P Q D"},
+        ("B P Q E", "B N 36 104"),
+        gives_weights=True,
         left_out=(),
     ),
     Row(
@@ -628,6 +693,13 @@ ROWS = [
         {**_SOURCE, "state": "B 2 D", "encoder_outputs_mask": "B S mask"},
         _ALIGNMENT,
         gives_weights=True,
+        left_out=(),
+    ),
+    Row(
+        "MaskToken/full",
+        lambda: {"initializer": "ones"},
+        {"inputs": "B T D", "hidden": "B T mask"},
+        ("B T D",),
         left_out=(),
     ),
     Row(
@@ -829,9 +901,15 @@ ROWS = [
     ),
     Row(
         "RelativePositionBias2D/full",
-        lambda: {"num_heads": N, "height": 2, "width": 3, "initializer": "he_normal"},
-        {"inputs": "B 6 D"},
-        ("1 N 6 6",),
+        lambda: {
+            "num_heads": N,
+            "height": 2,
+            "width": 3,
+            "initializer": "he_normal",
+            "has_class_token": True,
+        },
+        {"inputs": "B 7 D"},
+        ("1 N 7 7",),
         left_out=(),
         float32=True,
     ),
@@ -874,6 +952,16 @@ ROWS = [
         {"inputs": "B P Q D"},
         ("B P Q D", "B 1 36 3"),
         gives_weights=True,
+        left_out=(),
+    ),
+    Row(
+        "SpectralNormalization/full",
+        lambda: {
+            "layer": keras.layers.Conv2D(E, 3, padding="same"),
+            "power_iterations": 2,
+        },
+        {"inputs": "B P Q D"},
+        ("B P Q E",),
         left_out=(),
     ),
     Row(

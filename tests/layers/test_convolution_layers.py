@@ -5,16 +5,20 @@ import numpy as np
 import pytest
 
 from helpers import to_numpy
+from helpers import weight_gradients
+from keras_attention.layers import ConditionalBatchNormalization
 from keras_attention.layers import ConvNeXtBlock
 from keras_attention.layers import GlobalResponseNorm
 from keras_attention.layers import PatchMerging
 from keras_attention.layers import ResNetBlock
 from keras_attention.layers import SelfAttention2D
+from keras_attention.layers import SpectralNormalization
 from keras_attention.layers import TransformerEncoderBlock
 from keras_attention.layers import WindowAttention
 from keras_attention.layers.convolution.bit_block import StandardizedConv2D
 from keras_attention.layers.convolution.normed_convolution import padded
 from keras_attention.layers.window_attention import region_mask
+from layers.layer_table import randomize
 
 
 def test_weights_are_standardized_for_each_channel(rng):
@@ -131,6 +135,10 @@ def test_places_read_pooled_ones_behind_a_gate(rng):
         ),
         (lambda: WindowAttention(2, 4, shift=4), "`shift` must be.*shift=4, window"),
         (lambda: ResNetBlock(8, kind="wide"), "`kind` must be one of.*'wide'"),
+        (
+            lambda: SpectralNormalization(keras.layers.ReLU())(np.ones((1, 4))),
+            "the layer has none. Received: layer=ReLU",
+        ),
         (lambda: ConvNeXtBlock(activation="swiglu"), "`activation` must be one of"),
         (
             lambda: WindowAttention(2, 4)(keras.Input((None, 8, 6))),
@@ -145,3 +153,61 @@ def test_places_read_pooled_ones_behind_a_gate(rng):
 def test_what_cannot_be_is_told(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: keras.layers.Conv2D(5, 3, data_format="channels_last"),
+        lambda: SelfAttention2D(),
+    ],
+)
+def test_matrices_are_divided_by_their_largest_singular_value(rng, make):
+    layer = SpectralNormalization(make())
+    x = rng.normal(size=(2, 4, 6, 8)).astype("float32")
+    layer(x)
+    randomize(layer)
+    before = [to_numpy(kernel) for kernel in layer.kernels]
+    for _ in range(30):
+        output = layer(x, training=True)
+    for kernel, old in zip(layer.kernels, before, strict=True):
+        np.testing.assert_array_equal(to_numpy(kernel), old)
+        flat = old.reshape(-1, old.shape[-1])
+        kernel.assign(old / np.linalg.svd(flat, compute_uv=False)[0])
+    expected = to_numpy(layer.layer(x))
+    np.testing.assert_allclose(to_numpy(output), expected, atol=1e-3)
+    np.testing.assert_allclose(to_numpy(layer(x)), expected, atol=1e-3)
+
+
+def test_the_gradient_goes_through_the_division(rng):
+    """Of W / |W|, a matrix of one column: (I - W W' / |W|^2) / |W|."""
+    layer = SpectralNormalization(keras.layers.Dense(1, use_bias=False))
+    x = np.array([[1.0, 0.0]], "float32")
+    layer.build(x.shape)
+    layer.layer.kernel.assign([[3.0], [4.0]])
+    layer.vectors[0].assign([1.0])
+    np.testing.assert_allclose(to_numpy(layer(x)), [[0.6]], rtol=1e-6)
+    (found,) = weight_gradients(lambda: layer(x), [layer.layer.kernel])
+    np.testing.assert_allclose(found, [[0.128], [-0.096]], atol=1e-6)
+
+
+@pytest.mark.once
+def test_a_matrix_of_zeros_stays_one():
+    layer = SpectralNormalization(
+        keras.layers.Dense(3, kernel_initializer="zeros", use_bias=False)
+    )
+    assert (to_numpy(layer(np.ones((2, 4)), training=True)) == 0).all()
+
+
+def test_each_class_has_a_scale_and_a_shift(rng):
+    layer = ConditionalBatchNormalization(num_classes=3, epsilon=0.0)
+    x = rng.normal(2.0, 3.0, size=(4, 2, 3, 5)).astype("float32")
+    labels = np.array([2, 0, 1, 2])
+    layer.build(x.shape)
+    gamma, beta = rng.normal(size=(2, 3, 5)).astype("float32")
+    layer.gamma.assign(gamma)
+    layer.beta.assign(beta)
+    normed = (x - x.mean(axis=(0, 1, 2))) / x.std(axis=(0, 1, 2))
+    expected = gamma[labels][:, None, None] * normed + beta[labels][:, None, None]
+    found = to_numpy(layer(x, labels, training=True))
+    np.testing.assert_allclose(found, expected, atol=1e-4)

@@ -224,6 +224,25 @@ def test_relative_position_bias_in_two_dimensions_is_liu_s():
             np.testing.assert_array_equal(bias[0, :, t, s], table[down, right])
 
 
+def test_a_class_token_has_biases_of_its_own():
+    """It reads cells, they read it, and it reads itself: the last rows of the table."""
+    plain = layers.RelativePositionBias2D(N, 2, 3)
+    layer = layers.RelativePositionBias2D(N, 2, 3, has_class_token=True)
+    for each, count in ((plain, 6), (layer, 7)):
+        each.build((None, count, D))
+    table = np.random.default_rng(0).normal(size=(15 + 3, N)).astype("float32")
+    layer.set_weights([table])
+    plain.set_weights([table[:15]])
+    found = to_numpy(layer(np.zeros((1, 7, D))))[0]
+    close(found[:, 1:, 1:], to_numpy(plain(np.zeros((1, 6, D))))[0])
+    to_cells, from_cells, itself = table[15:]
+    close(found[:, 0, 1:], np.repeat(to_cells[:, None], 6, axis=1))
+    close(found[:, 1:, 0], np.repeat(from_cells[:, None], 6, axis=1))
+    close(found[:, 0, 0], itself)
+    some = layer(np.zeros((1, 2, D)), np.zeros((1, 5, D)), offset=1)
+    close(to_numpy(some)[0], found[:, 1:3, :5])
+
+
 def test_alibi_is_press_s():
     """The slopes of four heads, and the distance of query and key."""
     query, key = np.zeros((B, T, 3), "float32"), np.zeros((B, S, 4), "float32")

@@ -27,8 +27,9 @@ SMALL = (
         "ScaledDotProduct",
     ),
     *("RelativePositionBias2D", "RotaryEmbedding", "LowRankAdapter", "TokenPositions"),
-    *("DistanceTable", "GridEncoder", "NeighborConvolution"),
+    *("DistanceTable", "GridEncoder", "MaskToken", "NeighborConvolution"),
     *("BiTBlock", "ContinuousPositionBias2D", "GlobalResponseNorm", "ResNetBlock"),
+    *("ConditionalBatchNormalization", "SpectralNormalization"),
 )
 
 

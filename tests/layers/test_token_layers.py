@@ -135,6 +135,16 @@ def test_learned_tokens_stand_in_front(inputs, num_tokens):
     close(output[:, num_tokens:], inputs)
 
 
+def test_learned_tokens_stand_behind_others(inputs):
+    layer = layers.ClassToken(2, behind=1)
+    layer.build(inputs.shape)
+    randomize(layer)
+    output = to_numpy(layer(inputs))
+    close(output[:, [0]], inputs[:, [0]])
+    close(output[:, 1:3], np.stack([layer.get_weights()[0]] * B))
+    close(output[:, 3:], inputs[:, 1:])
+
+
 @pytest.mark.parametrize("kind", ["learned", "sinusoidal"])
 def test_tokens_and_positions_are_added(rng, kind):
     ids = rng.integers(0, 11, (B, T))

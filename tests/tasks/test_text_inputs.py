@@ -5,11 +5,13 @@ import numpy as np
 import pytest
 
 from keras_attention.applications import BERT
+from keras_attention.applications import ELECTRA
 from keras_attention.applications import GPT2
 from keras_attention.tasks.text_inputs import read_texts
 from keras_attention.tokenizers.tokenizer_files import byte_pair_tokenizer
 from keras_attention.tokenizers.tokenizer_files import word_piece_tokenizer
 from keras_attention.tokenizers.vocabulary import Vocabulary
+from keras_attention.training import TokenBinaryCrossentropy
 
 pytest.importorskip("tokenizers")
 
@@ -254,6 +256,57 @@ def test_labels_that_fit_no_word_or_context_are_told():
         reader.classify(["a"])
     with pytest.raises(ValueError, match="so it answers no questions"):
         tagger.answer(["a"], ["a"])
+
+
+@pytest.mark.once
+@pytest.mark.parametrize(
+    "method, arguments, message",
+    [
+        ("answer", ("a", ["b"]), r"`questions` must be .* Put one question in a list"),
+        ("answer", (["a"], ["b", "c"]), "1 questions and 2 contexts"),
+        ("answer", ([["a"]], [["b"]]), r"`questions` must be strings.*\['a'\] at pos"),
+        ("answer", (["a"], ["b"], None, 0), "`max_answer_length`"),
+        ("choose", ("a", [["b"]]), "`texts` must be .* Put one text in a list"),
+        ("choose", (["a"], ["b"]), "`choices` must be .* Put one choice in a list"),
+        ("choose", (["a"], [["b"], ["c"]]), "1 texts and 2 lists of choices"),
+        ("classify", ("a",), "Texts must be a list .*Put one text in a list"),
+    ],
+)
+def test_what_is_asked_is_named_by_what_is_wrong(method, arguments, message):
+    heads = {"answer": "question_answering", "choose": "multiple_choice"}
+    model = make_bert(head=heads.get(method, "classification"))
+    with pytest.raises(ValueError, match=message):
+        getattr(model, method)(*arguments)
+
+
+@pytest.mark.once
+def test_replaced_tokens_are_labelled_by_the_text_as_it_was():
+    """[CLS] a bad film [SEP], and padding that counts for nothing."""
+    model = ELECTRA(
+        tokenizer=word_piece_tokenizer(WORDS),
+        vocabulary_size=len(WORDS),
+        head="replaced_token_detection",
+        **SIZES,
+    )
+    texts, originals = ["a bad film", "good"], ["a good film", "good"]
+    inputs, targets, weights = model._prepare_batch(texts, originals)
+    assert inputs["token_ids"][0, :5].tolist() == [2, 9, 5, 6, 3]
+    assert targets[:, :5].tolist() == [[0, 0, 1, 0, 0], [0] * 5]
+    assert weights[:, :5].tolist() == [[1] * 5, [1, 1, 1, 0, 0]]
+    model.compile("sgd", TokenBinaryCrossentropy())
+    logits = model.predict_on_batch(inputs)
+    losses = np.log1p(np.exp(logits)) - targets * logits
+    np.testing.assert_allclose(
+        model.evaluate(texts, originals, verbose=0),
+        (losses * weights).sum() / weights.sum(),
+        rtol=1e-5,
+    )
+    with pytest.raises(ValueError, match="5 tokens of 'a bad film', and 3 of 'good'"):
+        model.train_on_batch(texts, ["good", "good"])
+    with pytest.raises(ValueError, match="as they were before. Received: .*1"):
+        model.train_on_batch(texts, [1, 0])
+    with pytest.raises(ValueError, match=r"y_true.shape=\(2, 8, 1\)"):
+        model.test_on_batch(inputs, targets[..., None])
 
 
 @pytest.mark.once

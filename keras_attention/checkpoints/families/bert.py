@@ -16,8 +16,29 @@ from keras_attention.checkpoints.family import Family
 from keras_attention.checkpoints.fields import Field
 
 EMBEDDINGS = "bert.embeddings."
-BLOCK, OURS = "bert.encoder.layer.{i}.", "encoder/block_{i}/"
 WORDS = "cls.predictions."
+
+
+def block_rules(prefix):
+    """The rules of all blocks.
+
+    Args:
+        prefix: What stands before their names there.
+
+    Returns:
+        Tuple of rules.
+    """
+    block, ours = prefix + "encoder.layer.{i}.", "encoder/block_{i}/"
+    return (
+        *query_key_value(block + "attention.self.", ours + "self_attention"),
+        *linear(block + "attention.output.dense", ours + "self_attention/output_"),
+        *norm(
+            block + "attention.output.LayerNorm", ours + "self_attention_residual/norm"
+        ),
+        *linear(block + "intermediate.dense", ours + "feed_forward/hidden_"),
+        *linear(block + "output.dense", ours + "feed_forward/output_"),
+        *norm(block + "output.LayerNorm", ours + "feed_forward_residual/norm"),
+    )
 
 
 def rules(arguments):
@@ -25,14 +46,7 @@ def rules(arguments):
     return (
         *tables(EMBEDDINGS),
         *norm(EMBEDDINGS + "LayerNorm", "embedding/norm"),
-        *query_key_value(BLOCK + "attention.self.", OURS + "self_attention"),
-        *linear(BLOCK + "attention.output.dense", OURS + "self_attention/output_"),
-        *norm(
-            BLOCK + "attention.output.LayerNorm", OURS + "self_attention_residual/norm"
-        ),
-        *linear(BLOCK + "intermediate.dense", OURS + "feed_forward/hidden_"),
-        *linear(BLOCK + "output.dense", OURS + "feed_forward/output_"),
-        *norm(BLOCK + "output.LayerNorm", OURS + "feed_forward_residual/norm"),
+        *block_rules("bert."),
         *linear("bert.pooler.dense", "pooler/", optional=True),
         *linear(WORDS + "transform.dense", "masked_language_model_dense/"),
         *norm(WORDS + "transform.LayerNorm", "masked_language_model_norm"),

@@ -7,10 +7,16 @@ from keras_attention.checkpoints.families.common import linear
 from keras_attention.checkpoints.families.common import norm
 from keras_attention.checkpoints.families.timm import read_table
 from keras_attention.checkpoints.families.timm import timm_family
+from keras_attention.checkpoints.families.vit import BODY
+from keras_attention.checkpoints.families.vit import CLASSES
 from keras_attention.checkpoints.families.vit import encoder_rules
 from keras_attention.checkpoints.families.vit import front
+from keras_attention.checkpoints.families.vit import MASKED
+from keras_attention.checkpoints.families.vit import masked_rules
 from keras_attention.checkpoints.families.vit import OURS
+from keras_attention.checkpoints.families.vit import read_masked
 from keras_attention.checkpoints.families.vit import VIT_FAMILY
+from keras_attention.checkpoints.families.vit import write_masked
 from keras_attention.checkpoints.labels import read_labels
 from keras_attention.checkpoints.labels import write_labels
 from keras_attention.checkpoints.rules import AXIS_IN_FRONT
@@ -40,6 +46,7 @@ def rules(arguments):
         ),
         *distillation("deit.embeddings.distillation_token", "distillation_classifier"),
         *encoder_rules("deit."),
+        *masked_rules("deit."),
         *linear("classifier" if is_alone else "cls_classifier", "classifier/"),
     )
 
@@ -79,12 +86,17 @@ def timm_rules_3(arguments):
 
 
 def read(config):
-    if (config.get("architectures") or [None])[0] not in (BOTH, ALONE):
+    architecture = (config.get("architectures") or [None])[0]
+    if architecture == GUESSES:
+        return read_masked(config)
+    if architecture not in (BOTH, ALONE):
         return {"use_pooler": config.get("add_pooling_layer", True)}
     return read_labels(config)
 
 
 def write(arguments):
+    if arguments["head"] == MASKED["head"]:
+        return write_masked(arguments)
     if arguments["num_classes"] is not None:
         return write_labels(arguments)
     # A field of ours: transformers adds its pooler in any case.
@@ -93,18 +105,16 @@ def write(arguments):
 
 BOTH = "DeiTForImageClassificationWithTeacher"
 ALONE = "DeiTForImageClassification"
+GUESSES = "DeiTForMaskedImageModeling"
 DEIT_FAMILY = VIT_FAMILY.like(
     model_type="deit",
     renamed={"vit.": "deit."},
     classes=("ViT", "DeiT"),
     architectures={
-        "DeiTModel": {
-            "num_classes": None,
-            "class_names": None,
-            "answer": ("mean", "both", "class_token"),
-        },
-        BOTH: {"answer": ("mean", "both")},
-        ALONE: {"answer": "class_token"},
+        "DeiTModel": {**BODY, "answer": ("mean", "both", "class_token")},
+        BOTH: {**CLASSES, "answer": ("mean", "both")},
+        ALONE: {**CLASSES, "answer": "class_token"},
+        GUESSES: {**MASKED, "answer": "mean"},
     },
     rules=rules,
     # Only training asks for them; with classes there is no pooler.
@@ -178,7 +188,7 @@ TIMM_DEIT_FAMILY = of_timm(
     "deit_base_distilled_patch16_224",
     timm_rules,
     {"no_embed_class": False, "init_values": None},
-    ours_fixed={"use_pooler": False},
+    ours_fixed={"use_pooler": False, "head": "classification"},
     classifier=("head", "head_dist"),
     read=mlp_dim_of,
 )

@@ -1,4 +1,4 @@
-"""RoBERTa and CamemBERT as the library transformers publishes them."""
+"""RoBERTa, XLM-RoBERTa and CamemBERT as the library transformers publishes them."""
 
 from keras_attention.checkpoints.families.bert import BERT_FAMILY
 from keras_attention.checkpoints.families.common import encoder_architectures
@@ -62,6 +62,13 @@ ROBERTA_FAMILY = BERT_FAMILY.like(
     ignored=("max_position_embeddings",),
     read=read,
     write=write,
+)
+# The same model of a hundred languages: only its name is another.
+XLM_ROBERTA_FAMILY = ROBERTA_FAMILY.like(
+    model_type="xlm-roberta",
+    renamed={},
+    classes=("Roberta", "XLMRoberta"),
+    defaults={"vocab_size": 30522},
 )
 # Its files, too, say `roberta.`.
 CAMEMBERT_FAMILY = ROBERTA_FAMILY.like(

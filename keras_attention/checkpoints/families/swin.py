@@ -12,6 +12,11 @@ from keras_attention.checkpoints.families.resnet import write
 from keras_attention.checkpoints.families.timm import read_table
 from keras_attention.checkpoints.families.timm import timm_family
 from keras_attention.checkpoints.families.timm_vit import mlp_ratio_of
+from keras_attention.checkpoints.families.vit import BODY
+from keras_attention.checkpoints.families.vit import check_stride
+from keras_attention.checkpoints.families.vit import CLASSES
+from keras_attention.checkpoints.families.vit import MASKED
+from keras_attention.checkpoints.families.vit import masked_rules
 from keras_attention.checkpoints.family import Family
 from keras_attention.checkpoints.fields import ACTIVATIONS
 from keras_attention.checkpoints.fields import Field
@@ -63,6 +68,7 @@ def rules(arguments):
         *norm(between + "norm", "stage_{i}_merging/norm"),
         Rule(between + "reduction.weight", "stage_{i}_merging/kernel", TRANSPOSED),
         *norm("swin.layernorm", "norm"),
+        *masked_rules("swin."),
         *linear("classifier", "classifier/"),
     )
 
@@ -118,7 +124,19 @@ def widths_of(said):
     return {"mlp_dim": inside[0]}
 
 
+def cell_of(patch_size, num_stages):
+    """How many pixels a cell of the last grid stands for, one number or two."""
+    factor = 2 ** (num_stages - 1)
+    if isinstance(patch_size, int):
+        return patch_size * factor
+    return [size * factor for size in patch_size]
+
+
 def read_first(config):
+    if (config.get("architectures") or [""])[0].endswith("ForMaskedImageModeling"):
+        cell = cell_of(config.get("patch_size", 4), len(config.get("depths", "1234")))
+        check_stride(config.get("encoder_stride", 32), cell, "config.json")
+        return widths_of(config)
     return {**read(config), **widths_of(config)}
 
 
@@ -126,15 +144,20 @@ def read_second(config):
     sizes = config.get("pretrained_window_sizes") or []
     is_own = all(size == 0 for size in sizes)
     return {
-        **read(config),
-        **widths_of(config),
+        **read_first(config),
         "pretrained_window_sizes": None if is_own else list(sizes),
         "use_absolute_positions": False,
     }
 
 
 def write_first(arguments):
-    return {**mlp_ratio_of(arguments), **write(arguments)}
+    fields = {**mlp_ratio_of(arguments), **write(arguments)}
+    if arguments["head"] == MASKED["head"]:
+        cell = cell_of(arguments["patch_size"], len(arguments["num_layers"]))
+        stride = cell if isinstance(cell, int) else cell[0]
+        check_stride(stride, cell, "The published file")
+        fields["encoder_stride"] = stride
+    return fields
 
 
 def write_second(arguments):
@@ -147,8 +170,9 @@ ABSOLUTE = "use_absolute_embeddings"
 SWIN_FAMILY = Family(
     model_type="swin",
     architectures={
-        "SwinModel": {"num_classes": None, "class_names": None, "version": 1},
-        "SwinForImageClassification": {"version": 1},
+        "SwinModel": {**BODY, "version": 1},
+        "SwinForImageClassification": {**CLASSES, "version": 1},
+        "SwinForMaskedImageModeling": {**MASKED, "version": 1},
     },
     fields=(
         Field("image_size", "image_size", 224),
@@ -186,8 +210,9 @@ SWIN_V2_FAMILY = SWIN_FAMILY.like(
     renamed={"swin.": "swinv2."},
     classes=("Swin", "Swinv2"),
     architectures={
-        "Swinv2Model": {"num_classes": None, "class_names": None, "version": 2},
-        "Swinv2ForImageClassification": {"version": 2},
+        "Swinv2Model": {**BODY, "version": 2},
+        "Swinv2ForImageClassification": {**CLASSES, "version": 2},
+        "Swinv2ForMaskedImageModeling": {**MASKED, "version": 2},
     },
     # transformers has one position too many there, and cannot run.
     fields=tuple(f for f in SWIN_FAMILY.fields if f.name != ABSOLUTE),
@@ -311,7 +336,7 @@ def timm(version, table):
     fixed = {"always_partition": False, "drop_rate": 0.0, "global_pool": "avg"}
     fixed |= {"head_dim": None, "proj_drop_rate": 0.0, "act_layer": "gelu"}
     ours = {"version": version, "epsilon": 1e-5, "dropout": 0.0}
-    ours |= {"use_absolute_positions": False, "activation": "gelu"}
+    ours |= {"use_absolute_positions": False, "activation": "gelu", **CLASSES}
     ignored = ["mlp_ratio", "dynamic_img_size", "strict_img_size", "weight_init"]
     if version == 2:
         ignored.append("pretrained_window_sizes")

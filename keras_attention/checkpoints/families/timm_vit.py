@@ -116,6 +116,7 @@ FIXED = {
     "scale_mlp_norm": False,
 }
 OURS_FIXED = {"epsilon": 1e-6, "dropout": 0.0, "use_pooler": False}
+OURS_FIXED["head"] = "classification"
 # How the first values of weights are drawn, and what images of other sizes are taken.
 IGNORED = ("dynamic_img_size", "fix_init", "mlp_ratio", "weight_init")
 

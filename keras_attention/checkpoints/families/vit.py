@@ -11,6 +11,8 @@ from keras_attention.checkpoints.labels import read_labels
 from keras_attention.checkpoints.labels import write_labels
 from keras_attention.checkpoints.rules import AXIS_IN_FRONT
 from keras_attention.checkpoints.rules import CONVOLUTION
+from keras_attention.checkpoints.rules import each
+from keras_attention.checkpoints.rules import POINTWISE
 from keras_attention.checkpoints.rules import Rule
 from keras_attention.checkpoints.rules import side_by_side
 from keras_attention.checkpoints.rules import TRANSPOSED
@@ -70,7 +72,22 @@ def encoder_rules(prefix):
     Returns:
         Tuple of rules.
     """
-    block = prefix + "encoder.layer.{i}."
+    return (
+        *block_rules(prefix + "encoder.layer.{i}."),
+        *norm(prefix + "layernorm", "norm"),
+        *linear(prefix + "pooler.dense", "pooler/", optional=True),
+    )
+
+
+def block_rules(block):
+    """The rules of transformers for a block.
+
+    Args:
+        block: What stands before its names.
+
+    Returns:
+        Tuple of rules.
+    """
     return (
         *query_key_value(block + "attention.attention.", OURS + "self_attention"),
         *linear(block + "attention.output.dense", OURS + "self_attention/output_"),
@@ -78,9 +95,36 @@ def encoder_rules(prefix):
         *norm(block + "layernorm_after", OURS + "feed_forward_residual/norm"),
         *linear(block + "intermediate.dense", OURS + "feed_forward/hidden_"),
         *linear(block + "output.dense", OURS + "feed_forward/output_"),
-        *norm(prefix + "layernorm", "norm"),
-        *linear(prefix + "pooler.dense", "pooler/", optional=True),
     )
+
+
+# (1, 1, D) there.
+OF_TOKEN = each(lambda array: array.reshape(-1), lambda array: array[None, None])
+
+
+def masked_rules(prefix):
+    """The rules of transformers for what guesses masked patches.
+
+    Args:
+        prefix: What stands before all names of the body, with its dot.
+
+    Returns:
+        Tuple of rules.
+    """
+    return (
+        Rule(prefix + "embeddings.mask_token", "mask_token/token", OF_TOKEN),
+        *linear("decoder.0", "decoder/", POINTWISE),
+    )
+
+
+def check_stride(stride, size, place):
+    """Refuses decoders whose pictures are not as large as those that are read."""
+    sizes = size if isinstance(size, list | tuple) else [size] * 2
+    if any(side != stride for side in sizes):
+        raise ValueError(
+            f"{place} has encoder_stride={stride}, and a cell of the last grid stands "
+            f"for {tuple(sizes)} pixels. Known are models where both are the same."
+        )
 
 
 RULES = (
@@ -91,6 +135,7 @@ RULES = (
         stretch_positions,
     ),
     *encoder_rules("vit."),
+    *masked_rules("vit."),
     *linear("classifier", "classifier/"),
 )
 
@@ -101,20 +146,42 @@ def rules(arguments):
 
 
 def read(config):
-    if config.get("architectures") == ["ViTForImageClassification"]:
+    architecture = (config.get("architectures") or [""])[0]
+    if architecture == "ViTForImageClassification":
         return read_labels(config)
+    if architecture == "ViTForMaskedImageModeling":
+        return read_masked(config)
     return {"use_pooler": config.get("add_pooling_layer", True)}
+
+
+def read_masked(config):
+    size = config.get("patch_size", 16)
+    check_stride(config.get("encoder_stride", 16), size, "config.json")
+    return {"use_pooler": False}
+
+
+def write_masked(arguments):
+    size = arguments["patch_size"]
+    stride = size if isinstance(size, int) else size[0]
+    check_stride(stride, size, "The published file")
+    return {"encoder_stride": stride}
 
 
 def write(arguments):
     if arguments["norm_before_pooling"] is False:
         raise ValueError("A ViT of transformers has its norm before the pooling.")
+    if arguments["head"] == MASKED["head"]:
+        return write_masked(arguments)
     if arguments["num_classes"] is not None:
         return write_labels(arguments)
     # A field of ours: transformers adds its pooler in any case.
     return {} if arguments["use_pooler"] else {"add_pooling_layer": False}
 
 
+# The heads of the published classes, in our arguments.
+CLASSES = {"head": "classification"}
+BODY = {**CLASSES, "num_classes": None, "class_names": None}
+MASKED = {**BODY, "head": "masked_image_model"}
 # What transformers knows: a class token, which is read, and nothing else in front.
 PLAIN = {
     "use_class_token": True,
@@ -142,8 +209,9 @@ FIELDS = (
 VIT_FAMILY = Family(
     model_type="vit",
     architectures={
-        "ViTModel": {"num_classes": None, "class_names": None, **PLAIN},
-        "ViTForImageClassification": PLAIN,
+        "ViTModel": {**BODY, **PLAIN},
+        "ViTForImageClassification": {**CLASSES, **PLAIN},
+        "ViTForMaskedImageModeling": {**MASKED, **PLAIN},
     },
     fields=FIELDS,
     rules=rules,
@@ -151,7 +219,7 @@ VIT_FAMILY = Family(
     # Of masked images, and of a pooler as wide as the tokens.
     ignored=("add_pooling_layer", "encoder_stride", "pooler_output_size"),
     prefix="vit.",
-    # A mask token is for images with hidden patches.
+    # A mask token is for images with masked patches.
     harmless={
         "embeddings.mask_token": UNUSED,
         "pooler.dense.weight": UNUSED,

@@ -1,5 +1,7 @@
 """XLNet as the library transformers publishes it."""
 
+import numpy as np
+
 from keras_attention.checkpoints.copies import Copy
 from keras_attention.checkpoints.families.common import INITIALIZER_RANGE
 from keras_attention.checkpoints.families.common import linear
@@ -13,6 +15,7 @@ from keras_attention.checkpoints.fields import Field
 from keras_attention.checkpoints.rules import each
 from keras_attention.checkpoints.rules import Rule
 from keras_attention.checkpoints.rules import side_by_side
+from keras_attention.checkpoints.rules import Transform
 from keras_attention.checkpoints.rules import TRANSPOSED
 
 BLOCK, OURS = "transformer.layer.{i}.", "encoder/block_{i}/"
@@ -37,6 +40,12 @@ def heads_joined(num_heads):
     )
 
 
+# What is read of the tokens and of the beginning of an answer is one kernel there.
+ABOVE_EACH_OTHER = Transform(
+    lambda arrays: np.split(arrays[0].T, 2),
+    lambda arrays: [np.concatenate(arrays).T],
+)
+SPANS = "answer_spans/"
 VECTOR = each(lambda x: x.reshape(-1), lambda x: x.reshape(1, 1, -1))
 
 
@@ -77,6 +86,17 @@ def rules(arguments):
         *linear("sequence_summary.summary", "pooler/"),
         *linear("classifier" if of_tokens else "logits_proj", "classifier/"),
         *linear("qa_outputs", "question_answering_head/"),
+        *linear("start_logits.dense", SPANS + "start/"),
+        Rule(
+            "end_logits.dense_0.weight",
+            (SPANS + "end_tokens/kernel", SPANS + "end_starts/kernel"),
+            ABOVE_EACH_OTHER,
+        ),
+        Rule("end_logits.dense_0.bias", SPANS + "end_tokens/bias"),
+        *norm("end_logits.LayerNorm", SPANS + "end_norm"),
+        *linear("end_logits.dense_1", SPANS + "end/"),
+        *linear("answer_class.dense_0", SPANS + "class_hidden/"),
+        Rule("answer_class.dense_1.weight", SPANS + "class_output/kernel", TRANSPOSED),
     )
 
 
@@ -125,6 +145,7 @@ XLNET_FAMILY = Family(
         "XLNetForSequenceClassification": {"head": SEQUENCE_HEADS},
         "XLNetForTokenClassification": {"head": "token_classification"},
         "XLNetForQuestionAnsweringSimple": {"head": "question_answering"},
+        "XLNetForQuestionAnswering": {"head": "question_answering_beam_search"},
         "XLNetForMultipleChoice": {"head": "multiple_choice"},
     },
     fields=(
@@ -141,13 +162,15 @@ XLNET_FAMILY = Family(
         Field("bi_data", "second_half_reversed", False),
         Field("summary_activation", "pooler_activation", "tanh", ACTIVATIONS),
         Field("summary_last_dropout", "classifier_dropout", 0.1),
+        Field("start_n_top", "num_answer_starts", 5),
+        Field("end_n_top", "num_answer_ends", 5),
         Field("tie_word_embeddings", "tie_embeddings", True),
         Field("pad_token_id", "padding_id", 5),
         INITIALIZER_RANGE,
     ),
     rules=rules,
     fixed={"untie_r": True, "summary_type": "last", "summary_use_proj": True},
-    # What `read` reads, what is asked for in a call here, and what searches answers.
+    # What `read` reads, and what is asked for in a call here.
     ignored=(
         "clamp_len",
         "mem_len",
@@ -156,8 +179,6 @@ XLNET_FAMILY = Family(
         "n_token",
         "use_mems_eval",
         "use_mems_train",
-        "start_n_top",
-        "end_n_top",
     ),
     prefix="transformer.",
     harmless=harmless,
