@@ -13,7 +13,7 @@ from helpers import ROOT
 
 FOLDER = ROOT / "benchmarks"
 # Those that start processes of their own.
-SLOW = ("import_time", "loading", "long_sequences")
+SLOW = ("import_time", "loading", "long_sequences", "memory_forecast")
 SCRIPTS = sorted(
     path.stem
     for path in FOLDER.glob("*.py")
