@@ -94,6 +94,24 @@ def bytes_of_result(function):
     return bytes_of(keras.tree.flatten(result))
 
 
+def bytes_of_optimizer(optimizer, variables):
+    """How many bytes an optimizer keeps for variables, its own counts included.
+
+    Args:
+        optimizer: A Keras optimizer that is not built.
+        variables: Those of a model of `built_without_values`.
+    """
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        with tf.Graph().as_default():  # whose optimizers take no other variables
+            shapes = [(v.shape, v.dtype) for v in variables]
+            optimizer.build([keras.Variable("zeros", *shape) for shape in shapes])
+    else:
+        built_without_values(lambda: optimizer.build(variables))
+    return bytes_of(optimizer.variables)
+
+
 def bytes_of_step(model, inputs, loss, devices=1):
     """The most bytes that forward and backward pass hold at once, beside the weights.
 

@@ -3,13 +3,14 @@
 Letters: B sequences or pictures on a device, T tokens.
 """
 
-import dataclasses
+import typing
 
 import keras
 from keras import ops
 
 from keras_attention.backend.without_values import built_without_values
 from keras_attention.backend.without_values import bytes_of
+from keras_attention.backend.without_values import bytes_of_optimizer
 from keras_attention.backend.without_values import bytes_of_result
 from keras_attention.backend.without_values import bytes_of_step
 from keras_attention.checks import check_positive
@@ -19,11 +20,10 @@ from keras_attention.layers.transformer_stack import TransformerStack
 DEFAULT_LENGTH = 512
 
 
-@dataclasses.dataclass(frozen=True)
-class MemoryForecast:
+class MemoryForecast(typing.NamedTuple):
     """Bytes on each device; see `forecast_memory`.
 
-    Args:
+    Attributes:
         num_parameters: How many weights the model has, on all devices together.
         weights: Bytes of the weights.
         gradients: Bytes of their gradients.
@@ -124,13 +124,14 @@ def forecast_memory(
     True
     """
     check_positive(batch_size=batch_size, devices=devices)
-    optimizer = keras.optimizers.get(optimizer)
-    model = built_without_values(lambda: _build(make, optimizer, remat))
+    model = built_without_values(lambda: _build(make, remat))
     length = _length_of(model, length)
     inputs = keras.tree.map_structure(
         lambda x: _filled(x, batch_size, length), model.input
     )
-    weights, trainable = bytes_of(model.variables), bytes_of(model.trainable_variables)
+    weights, trainable = bytes_of(model.weights), bytes_of(model.trainable_weights)
+    optimizer = keras.optimizers.get(optimizer)
+    kept = bytes_of_optimizer(optimizer, model.trainable_weights)
     try:
         activations, step = bytes_of_step(model, inputs, _loss, devices)
     except NotImplementedError:
@@ -142,7 +143,7 @@ def forecast_memory(
         num_parameters=model.count_params(),
         weights=-(-weights // devices),
         gradients=-(-trainable // devices),
-        optimizer=-(-bytes_of(optimizer.variables) // devices),
+        optimizer=-(-kept // devices),
         activations=activations,
         step=step,
         gathered=gathered,
@@ -167,14 +168,13 @@ def show_bytes(size):
     return f"{size} bytes"
 
 
-def _build(make, optimizer, remat):
-    """The model, with whose variables the optimizer is built."""
+def _build(make, remat):
+    """The model, of blocks that are computed again if asked."""
     model = make()
     if remat:
         names = sorted({block.name for block in _blocks(model)})
         with keras.RematScope(mode="list_of_layers", layer_names=names):
             model = make()
-    optimizer.build(model.trainable_variables)
     return model
 
 

@@ -30,8 +30,7 @@ def test_all_that_is_counted():
     forecast = forecast_memory(make_gpt2(), batch_size=5)
     numbers = sum(v.numpy().nbytes for v in model.trainable_variables)
     assert forecast.num_parameters == model.count_params()
-    assert forecast.gradients == numbers
-    assert forecast.weights - numbers < 1000  # states of random numbers
+    assert forecast.weights == forecast.gradients == numbers
     assert 2 * numbers < forecast.optimizer < 2 * numbers + 100  # and the step
     assert forecast.cache == 2 * LAYERS * 5 * LENGTH * WIDTH * 4
     assert forecast.writing == forecast.weights + forecast.cache
@@ -59,6 +58,7 @@ def test_devices_share_all_but_the_layer_that_runs():
     assert shared.gathered == 4 * block.count_params()
 
 
+@pytest.mark.compiles_much
 @pytest.mark.skipif(not SAYS_STEPS, reason="TensorFlow cannot say it")
 def test_activations_grow_with_the_batch_and_are_fewer_when_computed_again():
     sizes = {"hidden_dim": 32, "num_layers": 6, "max_length": 64}
