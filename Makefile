@@ -52,7 +52,7 @@ define tests
 		printf '\n== %s\n' "$$title"; \
 		log=$$(mktemp); \
 		{ KERAS_BACKEND=$$backend $(BIN)/python -m pytest -q -m "$$markers" \
-			-n $(WORKERS) --dist loadfile $(PYTEST_ARGS); echo $$? > $$log.status; } | tee $$log; \
+			-n $(WORKERS) --dist worksteal $(PYTEST_ARGS); echo $$? > $$log.status; } | tee $$log; \
 		status=$$(cat $$log.status); \
 		if [ $$status -eq 5 ] && [ -n '$(PYTEST_ARGS)' ]; then status=0; fi; \
 		if [ $$status -ne 0 ]; then failed="$$failed $$title"; fi; \
