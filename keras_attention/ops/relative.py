@@ -210,21 +210,29 @@ def distance_products(query, distances, key_length):
     >>> keras.ops.convert_to_numpy(found).tolist()
     [[[[2.0, 3.0], [1.0, 2.0]]]]
     """
-    length = ops.shape(query)[1]
+    batch_size, length, num_heads, key_dim = ops.shape(query)
+    if keras.backend.backend() == "torch":
+        products = ops.einsum("btnh,rnh->bntr", query, distances)
+        return relative_shift(products, key_length)
     is_known = isinstance(length, int) and isinstance(key_length, int)
     is_cut = is_known and length > QUERIES_AT_A_TIME
-    size, starts, found = length, [0], []
-    if is_cut and keras.backend.backend() != "torch":
-        size, starts = QUERIES_AT_A_TIME, range(0, length, QUERIES_AT_A_TIME)
-    for start in starts:
-        rows, columns = query, distances
-        if len(starts) > 1:
-            rows = query[:, start : start + size]
-            first = max(length - start - size, 0)
-            columns = distances[first : length - start + key_length - 1]
-        products = ops.einsum("btnh,rnh->bntr", rows, columns)
-        found.append(relative_shift(products, key_length))
-    return found[0] if len(found) == 1 else ops.concatenate(found, axis=-2)
+    # One product of matrices for each head and piece, laid out once for all pieces, as
+    # XLA is slower where it has to turn one.
+    query = ops.transpose(query, (2, 0, 1, 3))  # (N, B, T, H)
+    distances = ops.transpose(distances, (1, 2, 0))  # (N, H, T + S - 1)
+    found = []
+    for start in range(0, length, QUERIES_AT_A_TIME) if is_cut else (0,):
+        rows, columns, size = query, distances, length
+        if is_cut:
+            size = min(QUERIES_AT_A_TIME, length - start)
+            rows = query[:, :, start : start + size]
+            first = length - start - size
+            columns = distances[..., first : length - start + key_length - 1]
+        x = ops.matmul(ops.reshape(rows, (num_heads, -1, key_dim)), columns)
+        x = ops.reshape(x, (num_heads, batch_size, size, ops.shape(x)[-1]))
+        found.append(relative_shift(x, key_length))
+    x = found[0] if len(found) == 1 else ops.concatenate(found, axis=-2)
+    return ops.swapaxes(x, 0, 1)
 
 
 def sum_over_shift(x):

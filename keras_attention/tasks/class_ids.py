@@ -43,8 +43,15 @@ def class_ids(labels, class_names=None, num_classes=None):
             )
         return np.array([numbers[label] for label in labels], "int32")
     labels = np.asarray(labels)
-    is_class = labels.ndim == 1 and labels.dtype.kind in "iu" and labels.size > 0
+    is_class = labels.ndim == 1 and labels.dtype.kind in "iuf" and labels.size > 0
     if is_class and num_classes is not None and num_classes > 1:
+        parts = np.flatnonzero(labels != np.floor(labels))
+        if parts.size:
+            raise ValueError(
+                f"A class is a whole number from 0 to {num_classes - 1}. Received "
+                f"{labels[parts[0]]} at position {parts[0]}. Pass the class of each "
+                "example; a model that learns numbers has one output for each."
+            )
         wrong = np.flatnonzero((labels < 0) | (labels >= num_classes))
         if wrong.size:
             raise ValueError(

@@ -6,6 +6,7 @@ Letters for axes: n texts, B of them in a batch, T tokens.
 import numpy as np
 
 from keras_attention.tasks.raw_inputs import RawInputs
+from keras_attention.tasks.texts import check_rows
 from keras_attention.tasks.texts import read_texts
 from keras_attention.tasks.written_texts import check_written
 from keras_attention.tasks.written_texts import teacher_forced
@@ -41,6 +42,11 @@ class LanguageInputs(RawInputs):
             )
         self.tokenizer.check_fits(self.vocabulary_size)
         return examples
+
+    def check_prepared(self, x):
+        """Refuses token ids that have no row; see `RawInputs.check_prepared`."""
+        ids = x.get("token_ids") if isinstance(x, dict) else x
+        check_rows("token_ids", ids, self.vocabulary_size)
 
     def take_labels(self, examples, labels):
         """Texts are their own labels; answers go behind their prompts."""

@@ -77,6 +77,25 @@ class RawInputs:
             ValueError: An input is none.
         """
 
+    def check_prepared_labels(self, labels):
+        """Refuses numbers of classes that a classifier does not have.
+
+        A compiled loss would take them for none, or for others.
+
+        Args:
+            labels: What `fit` or `evaluate` received for `y`; integers `(n,)` or
+                `(n, 1)` are looked at.
+
+        Raises:
+            ValueError: A number is no class.
+        """
+        is_integers = isinstance(labels, np.ndarray) and labels.dtype.kind in "iu"
+        if not is_integers or labels.shape[1:] not in ((), (1,)):
+            return
+        shape = self.output_shape
+        if isinstance(shape, tuple) and len(shape) == 2:
+            class_ids(labels.reshape(-1), num_classes=shape[-1])
+
     def raw_lengths(self, examples):
         """The lengths that examples have once they are prepared.
 
@@ -258,6 +277,7 @@ class RawInputs:
             x, is_raw = open_stream(self, x, learns, shuffle)
             data = x if is_raw else None
         else:
+            self.check_prepared_labels(y)
             data = None
         if x is not None:
             call["x"] = x
@@ -314,6 +334,7 @@ class RawInputs:
         """
         batch = self._read_batch(x, labels, weights, learns)
         if batch is None:
+            self.check_prepared_labels(labels)
             return x, labels, weights
         examples, labels, weights = batch
         length = self.raw_lengths(examples)

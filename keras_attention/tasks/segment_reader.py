@@ -44,8 +44,8 @@ class SegmentReader:
             `memory_length`.
 
         Raises:
-            ValueError: The memories are of other sequences, or the head needs a text as
-                a whole.
+            ValueError: The memories are of other sequences, an id has no row, or the
+                head needs a text as a whole.
 
         Example:
 
@@ -68,6 +68,7 @@ class SegmentReader:
                 f"A text with {WHOLE[self.head]} is read as a whole. Received: "
                 f"head={self.head!r}. Call the model with all of it."
             )
+        self.check_prepared(inputs)
         inputs = {
             name: keras.ops.convert_to_tensor(tensor) for name, tensor in inputs.items()
         }

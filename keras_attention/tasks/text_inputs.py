@@ -12,6 +12,7 @@ from keras_attention.tasks.asked_model import AskedModel
 from keras_attention.tasks.raw_inputs import RawInputs
 from keras_attention.tasks.text_heads import ENCODER_HEADS
 from keras_attention.tasks.text_heads import TEXT_HEADS
+from keras_attention.tasks.texts import check_rows
 from keras_attention.tasks.texts import read_texts
 from keras_attention.tasks.texts import split_pairs
 from keras_attention.tokenizers.published_tokenizer import PublishedTokenizer
@@ -149,8 +150,6 @@ class TextInputs(AskedModel, RawInputs):
     def check_prepared(self, x):
         """Refuses token ids and segments that have no row in their table.
 
-        JAX would take another row, PyTorch and TensorFlow fail far from here.
-
         Args:
             x: A dict of arrays, or anything else, which is not looked at.
 
@@ -161,16 +160,7 @@ class TextInputs(AskedModel, RawInputs):
         if any(tensor.name == "segment_ids" for tensor in self.inputs):
             sizes["segment_ids"] = getattr(self, "num_segments", None)
         for name, size in sizes.items():
-            ids = x.get(name) if isinstance(x, dict) else None
-            if size is None or not isinstance(ids, np.ndarray) or not ids.size:
-                continue
-            low, high = ids.min(), ids.max()
-            if low < 0 or high >= size:
-                raise ValueError(
-                    f"`{name}` must be from 0 to {size - 1}. Received: {low} to "
-                    f"{high}. Encode the texts with the tokenizer that the model was "
-                    "trained with."
-                )
+            check_rows(name, x.get(name) if isinstance(x, dict) else None, size)
 
     def raw_lengths(self, examples):
         """The number of tokens of each text or pair, special tokens included.

@@ -1,5 +1,7 @@
 """Texts as users pass them: strings, pairs, lists of words, texts with choices."""
 
+import numpy as np
+
 from keras_attention.tokenizers.vocabulary import read_strings
 from keras_attention.tokenizers.vocabulary import shorten
 
@@ -71,6 +73,42 @@ def _is_text(example):
     return isinstance(example, str) or (
         is_words and all(isinstance(word, str) for word in example)
     )
+
+
+def check_rows(name, ids, size):
+    """Refuses ids that have no row in their table.
+
+    JAX would take another row, PyTorch and TensorFlow fail far from here.
+
+    Args:
+        name: How they are called in the message.
+        ids: An array, or anything else, which is not looked at.
+        size: Number of rows, or `None`.
+
+    Raises:
+        ValueError: An id is negative, too large or no whole number.
+
+    Example:
+
+    >>> check_rows("token_ids", np.array([3, 12]), 10)
+    Traceback (most recent call last):
+        ...
+    ValueError: `token_ids` must be from 0 to 9. Received: 3 to 12. Encode the texts...
+    """
+    if size is None or not isinstance(ids, np.ndarray) or not ids.size:
+        return
+    if ids.dtype.kind == "f" and (ids != np.floor(ids)).any():
+        wrong = ids[ids != np.floor(ids)][0]
+        raise ValueError(
+            f"`{name}` must be whole numbers. Received: {wrong}. Pass token ids, not "
+            "vectors of them."
+        )
+    low, high = ids.min(), ids.max()
+    if low < 0 or high >= size:
+        raise ValueError(
+            f"`{name}` must be from 0 to {size - 1}. Received: {low} to {high}. Encode "
+            "the texts with the tokenizer that the model was trained with."
+        )
 
 
 def split_pairs(examples):

@@ -44,6 +44,15 @@ def test_impossible_sizes_are_refused(name):
         LSTMNLanguageModel(**{**SIZES, name: 0})
 
 
+@pytest.mark.once
+def test_ids_without_a_row_are_told():
+    model = LSTMNLanguageModel(**SIZES)
+    size = SIZES["vocabulary_size"]
+    for ids in (np.full((1, 3), size), {"token_ids": np.full((1, 3), size)}):
+        with pytest.raises(ValueError, match=f"`token_ids` must be .* {size - 1}"):
+            model.predict(ids)
+
+
 def test_it_writes_what_the_whole_model_says_follows():
     """Prompts of different lengths, by one cached step a token."""
     model = LSTMNLanguageModel(**SIZES, num_layers=2, end_id=2)

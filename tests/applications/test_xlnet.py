@@ -169,6 +169,8 @@ def test_what_does_not_fit_is_told(tmp_path):
     _, memories = bare.read_segment(part)
     with pytest.raises(ValueError, match=r"with B=3 and D=8.*\[\(2, 3, 8\)\]"):
         bare.read_segment({"token_ids": np.ones((3, 3), "int32")}, memories)
+    with pytest.raises(ValueError, match="`token_ids` must be from 0 to 11.* 99"):
+        bare.read_segment({"token_ids": np.array([[1, 99]])})
     with pytest.raises(ValueError, match="for each of its 2 blocks.*Received 1"):
         bare.read_segment(part, memories[:1])
     with pytest.raises(ValueError, match="several choices is read as a whole"):

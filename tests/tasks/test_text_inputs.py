@@ -424,6 +424,7 @@ def test_words_of_a_vocabulary_are_no_inputs_of_bert():
     ],
 )
 def test_ids_without_a_row_are_told(name, value, message):
+    """And parts of an id."""
     model = make_bert()
     model.compile("adam", LOSS)
     inputs = {
@@ -431,6 +432,9 @@ def test_ids_without_a_row_are_told(name, value, message):
         "padding_mask": np.ones((2, 4), bool),
         "segment_ids": np.zeros((2, 4), "int32"),
     }
+    parts = {**inputs, name: inputs[name] + 0.5}
+    with pytest.raises(ValueError, match=f"`{name}` must be whole numbers"):
+        model.predict(parts)
     inputs[name][1, 2] = value
     for act in (
         lambda: model.predict(inputs),
@@ -440,3 +444,26 @@ def test_ids_without_a_row_are_told(name, value, message):
     ):
         with pytest.raises(ValueError, match=message):
             act()
+
+
+@pytest.mark.once
+def test_labels_that_are_no_class_are_told_with_prepared_inputs_too():
+    model = make_bert()
+    model.compile("adam", LOSS)
+    inputs = {
+        "token_ids": np.full((2, 4), 4),
+        "padding_mask": np.ones((2, 4), bool),
+        "segment_ids": np.zeros((2, 4), "int32"),
+    }
+    too_large = np.array([0, 7])
+    for act in (
+        lambda: model.fit(inputs, too_large),
+        lambda: model.fit(inputs, too_large[:, None]),
+        lambda: model.evaluate(inputs, too_large),
+        lambda: model.train_on_batch(inputs, too_large),
+    ):
+        with pytest.raises(ValueError, match="from 0 to 1.*Received 7 at position 1"):
+            act()
+    with pytest.raises(ValueError, match="whole number.* Received 0.5 at position 1"):
+        model.fit(TEXTS[:2], [0.0, 0.5])
+    model.fit(TEXTS[:2], [0.0, 1.0], verbose=0)
