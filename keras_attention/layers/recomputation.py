@@ -11,10 +11,13 @@ import keras
 def recompute_as_whole(layer):
     """Lets the parts of a layer be computed again with it, not by themselves.
 
+    Where a scope names layers, and not this one, its parts stay as they are.
+
     Args:
         layer: A layer.
     """
-    if layer._remat_mode:
+    mode = layer._remat_mode
+    if mode and (mode.mode != "list_of_layers" or layer.name in mode.layer_names):
         for part in layer._flatten_layers(include_self=False):
             part._remat_mode = None
 
