@@ -11,6 +11,7 @@ import keras
 
 from keras_attention.applications.vit_figure import preset_of
 from keras_attention.applications.vit_figure import VisionTransformer
+from keras_attention.checkpoints.families.hybrid_vit import HYBRID_FAMILY
 from keras_attention.checkpoints.families.hybrid_vit import NAMES
 from keras_attention.checkpoints.families.hybrid_vit import TIMM_HYBRID_FAMILY
 from keras_attention.layers.class_token import ClassToken
@@ -34,7 +35,8 @@ class HybridViT(VisionTransformer):
         x = 12 times: self-attention, feed-forward network
         logits = norm(x)[0] W + b                    (B, num_classes)
 
-    It reads and writes the checkpoints of the library timm.
+    It reads and writes the checkpoints of the library timm, and where timm has no such
+    model those that transformers had up to version 4.
 
     It has the arguments of `ViTFigure`, where a patch is `patch_size` places of the
     features, 1 by default, and:
@@ -85,7 +87,7 @@ class HybridViT(VisionTransformer):
         )
         for said in (NAMES[name],)
     }
-    families = (TIMM_HYBRID_FAMILY,)
+    families = (TIMM_HYBRID_FAMILY, HYBRID_FAMILY)
     defaults = {"patch_size": 1}
     normalization = {}  # levels from -1 to 1
 

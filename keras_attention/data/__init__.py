@@ -1,5 +1,8 @@
 """Data sets: what they hold, how they are read, and how they are corrupted to learn."""
 
+from keras_attention.data.augmented_image_dataset import (
+    AugmentedImageDataset as AugmentedImageDataset,
+)
 from keras_attention.data.captions import CaptionDataset as CaptionDataset
 from keras_attention.data.captions import load_captions as load_captions
 from keras_attention.data.cmudict import cmudict as cmudict

@@ -95,7 +95,8 @@ class FollowEpochs(keras.callbacks.Callback):
 
     Args:
         *datasets: `LanguageModelDataset`, `MaskedLanguageModelDataset`,
-            `PermutationLanguageModelDataset`, `MaskedImageDataset`.
+            `PermutationLanguageModelDataset`, `MaskedImageDataset`,
+            `AugmentedImageDataset`.
 
     Raises:
         ValueError: One is of another kind.

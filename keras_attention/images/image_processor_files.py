@@ -45,6 +45,7 @@ DEFAULTS["Bit"] = {
     "image_std": [0.26862954, 0.26130258, 0.27577711],
     "default_to_square": False,
 }
+DEFAULTS["ViTHybrid"] = DEFAULTS["Bit"]
 # Below that size the pictures are larger first, by the fraction that is cut out.
 NO_CROP = 384
 DEFAULTS["ConvNext"] = {

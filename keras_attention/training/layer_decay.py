@@ -31,7 +31,8 @@ class LayerDecay(keras.optimizers.Optimizer):
         name: Name of the optimizer.
 
     Raises:
-        ValueError: A scale is not positive, or there are not as many as weights.
+        ValueError: A scale is not positive, there are not as many as weights, or the
+            inner optimizer overwrites the weights by their means as it goes.
 
     Example:
 
@@ -52,6 +53,13 @@ class LayerDecay(keras.optimizers.Optimizer):
         super().__init__(learning_rate=0.0, name=name, **kwargs)
         self.inner_optimizer = keras.optimizers.get(inner_optimizer)
         self.scales = [float(scale) for scale in scales]
+        frequency = self.inner_optimizer.ema_overwrite_frequency
+        if frequency:
+            raise ValueError(
+                "Weights that are overwritten as they are trained have no share of a "
+                f"step. Received: ema_overwrite_frequency={frequency}. Leave it out: "
+                "the weights are their means at the end of `fit`."
+            )
 
     def build(self, variables):
         if len(variables) != len(self.scales):
@@ -65,16 +73,25 @@ class LayerDecay(keras.optimizers.Optimizer):
     def apply(self, grads, trainable_variables=None):
         if not self.built:
             self.build(list(trainable_variables))
+        inner = self.inner_optimizer
+        variables = self._trainable_variables
+        means = [None] * len(variables)
+        if inner.use_ema:
+            means = inner._model_variables_moving_average
         scaled = [
-            (variable, scale, ops.copy(variable))
-            for variable, scale in zip(
-                self._trainable_variables, self.scales, strict=True
-            )
+            (variable, mean, scale, ops.copy(variable))
+            for variable, mean, scale in zip(variables, means, self.scales, strict=True)
             if scale != 1
         ]
-        self.inner_optimizer.apply(grads, trainable_variables)
-        for variable, scale, before in scaled:
-            variable.assign(before + scale * (variable - before))
+        # What the inner optimizer takes of the newest weights into their means.
+        is_first = ops.cast(ops.equal(inner.iterations, 0), "float32")
+        share = 1 - (1 - is_first) * inner.ema_momentum if inner.use_ema else None
+        inner.apply(grads, trainable_variables)
+        for variable, mean, scale, before in scaled:
+            step = variable - before
+            variable.assign(before + scale * step)
+            if mean is not None:
+                mean.assign(mean + share * (scale - 1) * step)
 
     # What Keras asks of an optimizer around another one.
 

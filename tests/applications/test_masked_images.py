@@ -8,6 +8,7 @@ import pytest
 
 from helpers import to_numpy
 from keras_attention import applications
+from keras_attention.applications import BEiT
 from keras_attention.applications import Swin
 from keras_attention.applications import ViT
 from keras_attention.checkpoints import named_weights
@@ -119,6 +120,22 @@ def test_the_body_is_read_into_a_classifier_and_back(tmp_path):
     kept = keras.models.load_model(tmp_path / "model.keras")
     assert kept.get_config() == again.get_config()
     assert kept.input_shape == again.input_shape
+
+
+@pytest.mark.once
+def test_the_body_of_a_pretrained_beit_gets_classes(tmp_path):
+    """What guessed the words of its images is left out, and its last norm is new."""
+    config = {**TOKENS, "use_relative_position_bias": True, "use_mask_token": True}
+    config.pop("encoder_stride")
+    reference = save_reference("BeitForMaskedImageModeling", tmp_path, **config)
+    with pytest.raises(ValueError, match="is a BeitForMaskedImageModeling, which is n"):
+        BEiT.from_preset(tmp_path)
+    with pytest.warns(UserWarning, match="left out|stay random"):
+        model = BEiT.from_preset(tmp_path, num_classes=3)
+    found = named_weights(model)["encoder/block_0/self_attention/position_bias/table"]
+    theirs = state_of(reference)
+    (name,) = [name for name in theirs if name.endswith("position_bias_table")]
+    np.testing.assert_array_equal(to_numpy(found), theirs[name])
 
 
 @pytest.mark.compiles_much

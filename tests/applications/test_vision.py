@@ -9,6 +9,7 @@ from timm_reference import randomize
 from timm_reference import run_timm
 from timm_reference import save_timm
 from timm_reference import timm
+from vision_stages import RESNET
 from vision_table import CASES
 from vision_table import named
 from vision_table import ONCE
@@ -102,6 +103,16 @@ def test_images_of_another_size_are_read(tmp_path, row):
     reference = saved(row, "classes", tmp_path)
     model = row.model.from_preset(tmp_path, image_size=(33, 41))
     images = row.pictures(size=(33, 41))
+    expected = run_published(reference, images)["logits"]
+    assert_close(to_numpy(model(images)), expected)
+
+
+@pytest.mark.once
+def test_a_map_smaller_than_a_kernel_is_padded(tmp_path):
+    """A ResNet whose last stages read 2 x 2 and 1 x 1 places."""
+    reference = saved(RESNET, "classes", tmp_path)
+    model = RESNET.model.from_preset(tmp_path, image_size=(8, 7))
+    images = RESNET.pictures(size=(8, 7))
     expected = run_published(reference, images)["logits"]
     assert_close(to_numpy(model(images)), expected)
 

@@ -94,7 +94,8 @@ def test_what_is_saved_opens_there(tmp_path, rng, config):
 @pytest.mark.once
 def test_what_a_file_leaves_out_is_what_its_class_has(tmp_path, rng):
     (image,) = pictures(rng, [(300, 280)])
-    for name in ("ViTImageProcessor", "DeiTImageProcessor", "ConvNextImageProcessor"):
+    for name in ("ViT", "DeiT", "ConvNext", "Beit", "Bit"):
+        name += "ImageProcessor"
         path = tmp_path / "preprocessor_config.json"
         path.write_text(json.dumps({"image_processor_type": name + "Fast"}))
         expected = theirs(reference(name), image)

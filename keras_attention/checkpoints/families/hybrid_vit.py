@@ -1,13 +1,19 @@
-"""Hybrid ViTs as the library timm publishes them."""
+"""Hybrid ViTs as timm publishes them, and as transformers did up to version 4."""
 
 import functools
 
 from keras_attention.checkpoints.families import timm_vit
 from keras_attention.checkpoints.families.common import linear
 from keras_attention.checkpoints.families.common import norm
+from keras_attention.checkpoints.families.resnet import BACKBONE as RESNET_BACKBONE
 from keras_attention.checkpoints.families.timm import read_table
 from keras_attention.checkpoints.families.timm import timm_family
+from keras_attention.checkpoints.families.vit import encoder_rules
 from keras_attention.checkpoints.families.vit import front
+from keras_attention.checkpoints.families.vit import VIT_FAMILY
+from keras_attention.checkpoints.fields import Field
+from keras_attention.checkpoints.labels import read_labels
+from keras_attention.checkpoints.labels import write_labels
 from keras_attention.checkpoints.rules import CONVOLUTION
 from keras_attention.checkpoints.rules import Rule
 from keras_attention.images.grids import stretch_positions
@@ -56,31 +62,71 @@ def grouped_convolution(published, ours):
     )
 
 
-def rules(arguments):
+def stem_rules(first, block):
+    """The rules of the convolutions in front.
+
+    Args:
+        first: The names of the first convolution and of its norm there.
+        block: What stands before the names of a block.
+
+    Returns:
+        Tuple of rules.
+    """
+    ours = "stem_stage_{i}_block_{j}/"
+    parts = {
+        first: "stem",
+        (block + "downsample.conv", block + "downsample.norm"): ours + "shortcut",
+        **{
+            (f"{block}conv{number + 1}", f"{block}norm{number + 1}"): (
+                f"{ours}convolution_{number}"
+            )
+            for number in range(3)
+        },
+    }
+    return tuple(
+        rule
+        for theirs, path in parts.items()
+        for rule in grouped_convolution(theirs, path)
+    )
+
+
+def timm_rules(arguments):
     """The table of timm."""
     stem = "patch_embed.backbone."
     first = stem + "stem." if arguments[STEM] else stem
-    block, ours = stem + "stages.{i}.blocks.{j}.", "stem_stage_{i}_block_{j}/"
     stretch = functools.partial(
         stretch_map, stretch=functools.partial(timm_vit.stretch, num_in_front=1)
     )
     return (
-        *grouped_convolution((first + "conv", first + "norm"), "stem"),
-        *(
-            rule
-            for number in range(3)
-            for rule in grouped_convolution(
-                (f"{block}conv{number + 1}", f"{block}norm{number + 1}"),
-                f"{ours}convolution_{number}",
-            )
-        ),
-        *grouped_convolution(
-            (block + "downsample.conv", block + "downsample.norm"), ours + "shortcut"
-        ),
+        *stem_rules((first + "conv", first + "norm"), stem + "stages.{i}.blocks.{j}."),
         *front("cls_token", "pos_embed", "patch_embed.proj", stretch),
         *timm_vit.encoder_rules(),
         *norm("norm", "norm"),
         *linear("head", "classifier/"),
+    )
+
+
+def rules(arguments):
+    """The table of transformers."""
+    patches = "vit.embeddings.patch_embeddings."
+    stem = patches + "backbone.bit."
+    first = stem + "embedder."
+    stretch = functools.partial(
+        stretch_map, stretch=functools.partial(stretch_positions, num_in_front=1)
+    )
+    return (
+        *stem_rules(
+            (first + "convolution", first + "norm"),
+            stem + "encoder.stages.{i}.layers.{j}.",
+        ),
+        *front(
+            "vit.embeddings.cls_token",
+            "vit.embeddings.position_embeddings",
+            patches + "projection",
+            stretch,
+        ),
+        *encoder_rules("vit."),
+        *linear("classifier", "classifier/"),
     )
 
 
@@ -118,11 +164,92 @@ def written_as(arguments):
     )
 
 
-def read(said, arguments):
+def read_timm(said, arguments):
     return {
         "mlp_dim": int(arguments["hidden_dim"] * said["mlp_ratio"]),
         STEM: list(said[STEM]),
     }
+
+
+def read(config):
+    """The classes; and whether the stages in front are those that are known."""
+    backbone = config.get("backbone_config") or {}
+    last = f"stage{len(backbone.get('depths', STAGES))}"
+    padding = str(backbone.get("global_padding", "same")).upper()
+    if padding != "SAME" or backbone.get("out_features", [last]) != [last]:
+        raise ValueError(
+            "config.json has a backbone that is not known here: global_padding="
+            f"{padding!r}, out_features={backbone['out_features']}. Known is 'SAME', "
+            f"and {[last]}."
+        )
+    if (config.get("architectures") or [""])[0].endswith("Classification"):
+        return read_labels(config)
+    return {}
+
+
+def write(arguments):
+    stages = list(arguments[STEM])
+    if not stages:
+        raise ValueError("A hybrid ViT of transformers has stages in front.")
+    channels = BACKBONE["hidden_sizes"][len(stages) - 1]
+    size = feature_size(arguments["image_size"], stages)
+    fields = {
+        "backbone_config": {
+            **BACKBONE,
+            "model_type": "bit",
+            "depths": stages,
+            "global_padding": "SAME",
+            "num_channels": arguments["num_channels"],
+            "out_features": [f"stage{len(stages)}"],
+        },
+        "backbone_featmap_shape": [1, channels, *size],
+    }
+    if arguments["num_classes"] is not None:
+        fields |= write_labels(arguments)
+    return fields
+
+
+STAGES = [3, 4, 9]
+# What is known of the backbone, a BiT whose norms stand behind the convolutions.
+BACKBONE = {
+    "embedding_dynamic_padding": True,
+    "embedding_size": 64,
+    "hidden_act": "relu",
+    "hidden_sizes": [256, 512, 1024, 2048],
+    "layer_type": "bottleneck",
+    "num_groups": 32,
+    "output_stride": 32,
+    "width_factor": 1,
+    "drop_path_rate": 0.0,
+}
+HYBRID_FAMILY = VIT_FAMILY.like(
+    model_type="vit-hybrid",
+    renamed={},
+    classes=("ViT", "ViTHybrid"),
+    architectures={
+        "ViTHybridModel": {"num_classes": None, "class_names": None},
+        "ViTHybridForImageClassification": {},
+    },
+    fields=(
+        *(f for f in VIT_FAMILY.fields if f.name != "patch_size"),
+        Field("patch_size", "patch_size", 1),
+        Field("backbone_config.depths", STEM, STAGES),
+    ),
+    rules=rules,
+    fixed={f"backbone_config.{name}": value for name, value in BACKBONE.items()},
+    ignored=(
+        *("backbone_featmap_shape", "backbone", "backbone_kwargs"),
+        *("use_pretrained_backbone", "use_timm_backbone", "add_pooling_layer"),
+        *(f"backbone_config.{name}" for name in RESNET_BACKBONE),
+        *("backbone_config.global_padding", "backbone_config.num_channels"),
+    ),
+    beside=("drop_path",),
+    read=read,
+    write=write,
+)
+
+
+# timm
 
 
 TIMM_HYBRID_FAMILY = timm_family(
@@ -130,13 +257,13 @@ TIMM_HYBRID_FAMILY = timm_family(
     read_name=read_table(NAMES, "vit_base_r50_s16"),
     written_as=written_as,
     fields=tuple(f for f in timm_vit.FIELDS if f.name not in LEFT_OUT),
-    rules=rules,
+    rules=timm_rules,
     first_conv="patch_embed.backbone.stem.conv",
     classifier="head",
     fixed={**timm_vit.FIXED, **LEFT_OUT},
     ours_fixed={"epsilon": 1e-6, "dropout": 0.0},
     ignored=(*timm_vit.IGNORED, STEM),
     normalization={},
-    read=read,
+    read=read_timm,
     write=timm_vit.mlp_ratio_of,
 )

@@ -60,7 +60,8 @@ class NormedConvolution(BaseLayer):
         )
 
     def build(self, inputs_shape):
-        self.convolution.build(inputs_shape)
+        # Not of the size, which may be smaller than the kernel before it is padded.
+        self.convolution.build((None, None, None, inputs_shape[-1]))
         self.norm.build((None, None, None, self.filters))
         self.built = True
 
