@@ -17,7 +17,7 @@ def clock(monkeypatch):
     return clock
 
 
-def fit(clock, seconds_per_epoch, epochs, minutes=1.0):
+def fit(clock, seconds_per_epoch, epochs, minutes=1.0, budget_clock=None):
     """Trains epochs that take so long; returns the learning rate of each."""
 
     class Clock(keras.callbacks.Callback):
@@ -37,7 +37,7 @@ def fit(clock, seconds_per_epoch, epochs, minutes=1.0):
         np.ones((2, 2)),
         np.ones((2, 1)),
         epochs=epochs,
-        callbacks=[TimeBudget(minutes), watch],
+        callbacks=[TimeBudget(minutes, clock=budget_clock), watch],
         verbose=0,
     )
     after = float(keras.ops.convert_to_numpy(model.optimizer.learning_rate))
@@ -48,6 +48,11 @@ def test_no_epoch_is_begun_that_would_end_too_late(clock):
     """60 seconds hold four epochs of 14, not five."""
     rates, _ = fit(clock, seconds_per_epoch=14.0, epochs=50)
     assert len(rates) == 4
+
+
+def test_another_clock_may_tell_the_time(clock):
+    rates, _ = fit(clock, 14.0, epochs=9, budget_clock=lambda: clock.now / 2)
+    assert len(rates) == 8
 
 
 def test_with_time_enough_all_epochs_are_made(clock):
