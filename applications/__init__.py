@@ -39,6 +39,7 @@ from keras_attention.applications.resnet import ResNet as ResNet
 from keras_attention.applications.rnn_captioner import RNNCaptioner as RNNCaptioner
 from keras_attention.applications.rnn_seq2seq import RNNSeq2Seq as RNNSeq2Seq
 from keras_attention.applications.roberta import RoBERTa as RoBERTa
+from keras_attention.applications.sagan import SAGAN as SAGAN
 from keras_attention.applications.show_attend_tell import (
     ShowAttendTell as ShowAttendTell,
 )

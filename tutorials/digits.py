@@ -121,8 +121,8 @@ def train(build, training, testing, epochs):
         epochs: How many times each image is seen.
 
     Returns:
-        Number of parameters, share of the held-out digits that are told right, seconds
-        of training.
+        The model, share of the held-out digits that are told right, seconds of
+        training.
     """
     keras.utils.set_random_seed(0)
     model = build(training[0].shape[1])
@@ -139,7 +139,7 @@ def train(build, training, testing, epochs):
     model.fit(*training, batch_size=BATCH_SIZE, epochs=epochs, verbose=0)
     seconds = time.time() - begin
     found = model.evaluate(*testing, return_dict=True, verbose=0)
-    return model.count_params(), found["accuracy"], seconds
+    return model, found["accuracy"], seconds
 
 
 def main():
@@ -159,10 +159,10 @@ def main():
         print(
             f"{name}: {len(training[0]):,} to learn from, {len(testing[0]):,} held out"
         )
-        for model, build in {"ViT": build_vit, "ConvNet": build_convnet}.items():
-            count, accuracy, seconds = train(build, training, testing, epochs)
+        for kind, build in {"ViT": build_vit, "ConvNet": build_convnet}.items():
+            model, accuracy, seconds = train(build, training, testing, epochs)
             print(
-                f"  {model:8} {count:8,} parameters  {accuracy:.1%}  "
+                f"  {kind:8} {model.count_params():8,} parameters  {accuracy:.1%}  "
                 f"{epochs} epochs  {seconds:4.0f} s",
                 flush=True,
             )

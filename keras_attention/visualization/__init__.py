@@ -13,6 +13,12 @@ from keras_attention.visualization.maps import recording as recording
 from keras_attention.visualization.pages import save_views as save_views
 from keras_attention.visualization.patches import show_patches as show_patches
 from keras_attention.visualization.positions import show_positions as show_positions
+from keras_attention.visualization.receptive_fields import (
+    field_distance as field_distance,
+)
+from keras_attention.visualization.receptive_fields import (
+    receptive_field as receptive_field,
+)
 from keras_attention.visualization.view import View as View
 from keras_attention.visualization.windows import show_windows as show_windows
 from keras_attention.visualization.words import show_captions as show_captions

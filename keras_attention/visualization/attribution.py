@@ -131,25 +131,30 @@ def relevance(model, inputs, target=None, layers=None, include_keras=False):
     return _add_up_to_decoder(list(maps), kinds, steps).astype("float32")
 
 
-def head_statistics(maps, token_ids=None):
+def head_statistics(maps, token_ids=None, grid=None, num_prefix_tokens=0):
     """Describes each head by what it reads, to find those worth looking at.
 
     Args:
         maps: `AttentionMaps`, or a list of arrays `(B, N, T, S)`.
         token_ids: Integers `(B, T)`, what the model read, to find induction heads. Here
             T and S are alike.
+        grid: Rows and columns, where tokens are the places of a picture, or of a window
+            of it, row by row. Then the distance between two is that of a straight line,
+            in places, as in Dosovitskiy et al. 2021, arXiv:2010.11929, Figure 7.
+        num_prefix_tokens: How many tokens stand in front of the places, such as 1 for a
+            class token; they have no distance, as reader or read.
 
     Returns:
         Dict of arrays `(L, N)`, with L the number of layers, means over sequences and
         over queries that read anything: `"entropy"` in bits, `"distance"` between
-        query and key in tokens, and the share of the weight that lies on the
+        query and key in tokens or places, and the share of the weight that lies on the
         `"previous_token"`, on the `"first_token"` and on the `"same_position"`. With
         `token_ids` also `"induction"`, the share on what followed the same token
         before, a mean over the queries whose token was there before (Olsson et al.
         2022, arXiv:2209.11895, "prefix matching"); NaN where none was.
 
     Raises:
-        ValueError: `token_ids` do not fit the weights.
+        ValueError: `token_ids` or `grid` do not fit the weights.
 
     Example:
 
@@ -158,12 +163,17 @@ def head_statistics(maps, token_ids=None):
     >>> weights = np.array([[[[1.0, 0, 0], [0, 1, 0], [0, 0.75, 0.25]]]])
     >>> head_statistics([weights], token_ids=[[5, 7, 5]])["induction"].tolist()
     [[0.75]]
+    >>> across = np.eye(4)[None, None, ::-1]
+    >>> head_statistics([across], grid=(2, 2))["distance"].round(3).tolist()
+    [[1.414]]
     """
     followers = None if token_ids is None else _followers(np.asarray(token_ids))
     rows = []
     for weights in _arrays(maps):
         weights = np.asarray(weights, "float64")
         rows.append(_statistics(weights))
+        if grid is not None:
+            rows[-1]["distance"] = _distance(weights, grid, num_prefix_tokens)
         if followers is not None:
             rows[-1]["induction"] = _induction(weights, followers)
     return {name: np.stack([row[name] for row in rows]) for name in rows[0]}
@@ -174,18 +184,35 @@ def _statistics(weights):
     apart = np.arange(queries)[:, None] - np.arange(keys)  # (T, S)
     bits = np.log2(weights, out=np.zeros_like(weights), where=weights > 0)
     reads = weights.sum(-1) > 0  # (B, N, T)
-
-    def mean(of_query):
-        count = np.maximum(reads.sum((0, 2)), 1)
-        return (of_query * reads).sum((0, 2)) / count
-
     return {
-        "entropy": mean(-(weights * bits).sum(-1)),
-        "distance": mean((weights * np.abs(apart)).sum(-1)),
-        "previous_token": mean((weights * (apart == 1)).sum(-1)),
-        "first_token": mean(weights[..., 0]),
-        "same_position": mean((weights * (apart == 0)).sum(-1)),
+        "entropy": _mean(-(weights * bits).sum(-1), reads),
+        "distance": _mean((weights * np.abs(apart)).sum(-1), reads),
+        "previous_token": _mean((weights * (apart == 1)).sum(-1), reads),
+        "first_token": _mean(weights[..., 0], reads),
+        "same_position": _mean((weights * (apart == 0)).sum(-1), reads),
     }
+
+
+def _mean(of_query, reads):
+    """The mean over the queries `(B, N, T)` that read anything, `(N,)`."""
+    return (of_query * reads).sum((0, 2)) / np.maximum(reads.sum((0, 2)), 1)
+
+
+def _distance(weights, grid, num_prefix_tokens):
+    """How far the places of a picture are that others read, `(N,)`."""
+    count = num_prefix_tokens + grid[0] * grid[1]
+    if weights.shape[-2:] != (count, count):
+        raise ValueError(
+            f"A grid of {grid[0]} x {grid[1]} places behind {num_prefix_tokens} tokens "
+            f"needs weights (B, N, {count}, {count}). Received: {weights.shape}. Leave "
+            "out other layers by `layers=`, or pass the `grid` of these."
+        )
+    places = np.indices(grid).reshape(2, -1).T
+    apart = np.linalg.norm(places[:, None] - places, axis=-1)
+    weights = weights[..., num_prefix_tokens:, num_prefix_tokens:]
+    sums = weights.sum(-1)
+    distance = (weights * apart).sum(-1) / np.where(sums > 0, sums, 1)
+    return _mean(distance, sums > 0)
 
 
 def _followers(token_ids):

@@ -168,6 +168,24 @@ def test_queries_that_read_nothing_do_not_count():
 
 
 @pytest.mark.once
+def test_distances_of_a_picture_are_straight_lines():
+    """A class token, and two rows of two places: one head reads what is across."""
+    weights = np.zeros((1, 1, 5, 5))
+    weights[0, 0, :, 0] = 0.5
+    for place, read in ((1, 4), (2, 2), (3, 4)):
+        weights[0, 0, place, read] = 0.5
+    found = head_statistics([weights], grid=(2, 2), num_prefix_tokens=1)["distance"]
+    np.testing.assert_allclose(found, [[(np.sqrt(2) + 0 + 1) / 3]])
+
+
+@pytest.mark.once
+def test_a_grid_of_other_weights_is_refused():
+    message = "2 x 3 places behind 1 tokens needs weights .B, N, 7, 7.. Received.*2, 2"
+    with pytest.raises(ValueError, match=message):
+        head_statistics([UNIFORM], grid=(2, 3), num_prefix_tokens=1)
+
+
+@pytest.mark.once
 def test_induction_heads_read_what_followed_the_same_token():
     rng = np.random.default_rng(0)
     weights = rng.dirichlet(np.ones(6), size=(2, 3, 6))
