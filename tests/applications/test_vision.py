@@ -26,11 +26,18 @@ from published import assert_close
 from published import run_reference
 from published import state_of
 
+# timm's are as wide as published; test_hybrid_vit.py has narrower ones.
+SLOW = ("HybridViT-stages",)
+
 
 def cases(rows):
     """Pairs of a row and of a case of it."""
     names = [f"{row.published or row.model.__name__}-{case}" for row, case in rows]
-    return pytest.mark.parametrize("row, case", rows, ids=names)
+    params = [
+        pytest.param(*pair, id=name, marks=[pytest.mark.slow] * (name in SLOW))
+        for pair, name in zip(rows, names, strict=True)
+    ]
+    return pytest.mark.parametrize("row, case", params)
 
 
 has_timm = pytest.mark.skipif(timm is None, reason="timm is not installed.")

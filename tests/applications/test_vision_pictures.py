@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-from vision_table import named
 from vision_table import ONCE
 
 from helpers import to_numpy
@@ -10,10 +9,16 @@ from helpers import to_numpy
 pytestmark = pytest.mark.once
 
 
-@named(ONCE)
-def test_images_that_are_none_of_its_own_are_told(row):
+@pytest.fixture(scope="module", params=ONCE, ids=lambda row: row.model.__name__)
+def built(request):
+    """A row of the table, and one model of it for all tests."""
+    row = request.param
+    return row, row.model(**{**row.arguments, "num_channels": 3})
+
+
+def test_images_that_are_none_of_its_own_are_told(built):
     """Integers, another size, other channels; also where `fit` and `predict` begin."""
-    model = row.model(**row.arguments)
+    _, model = built
     shape = model.input_shape[1:]
     images = np.zeros((2, *shape))
     with pytest.raises(ValueError, match="reads floats. .*uint8. Scale levels by"):
@@ -25,10 +30,9 @@ def test_images_that_are_none_of_its_own_are_told(row):
             model.predict(wrong, verbose=0)
 
 
-@named(ONCE)
-def test_features_of_any_layer_are_given(row):
+def test_features_of_any_layer_are_given(built):
     """Hidden states by number, layers by name, patches as a grid."""
-    model = row.model(**row.arguments)
+    row, model = built
     images = np.random.default_rng(0).normal(size=(2, *model.input_shape[1:]))
     count = row.arguments["num_layers"]
     count = count if isinstance(count, int) else len(count)
@@ -50,9 +54,8 @@ def test_features_of_any_layer_are_given(row):
         model.feature_model(["patch_embeding"])
 
 
-@named(ONCE)
-def test_the_best_classes_are_named(row):
-    model = row.model(**{**row.arguments, "num_channels": 3})
+def test_the_best_classes_are_named(built):
+    _, model = built
     pictures = np.random.default_rng(0).integers(0, 256, (4, 9, 12, 3), "uint8")
     names, probabilities = model.classify(pictures)
     best, values = model.classify(pictures, top=2)
