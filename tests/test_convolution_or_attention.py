@@ -43,6 +43,7 @@ def test_the_contenders_are_equally_large(name):
     assert 100_000 < model.count_params() < 170_000
 
 
+@pytest.mark.slow
 def test_a_table_is_printed(mnist, capsys):
     script = load_script("convolution_or_attention")
     script.TRANSFORMER.update(hidden_dim=8, num_layers=1)

@@ -78,6 +78,7 @@ def test_each_network_learns_from_its_own_loss(pictures):
             np.testing.assert_allclose(ours, alone, atol=1e-5)
 
 
+@pytest.mark.compiles_much
 def test_it_learns_and_comes_back_from_a_file(tmp_path, pictures):
     model = make()
     model.compile(model.two_time_scales())
@@ -107,7 +108,7 @@ def test_it_learns_and_comes_back_from_a_file(tmp_path, pictures):
     loaded.fit(pictures, LABELS, batch_size=3, verbose=0)
 
 
-@pytest.mark.once
+@pytest.mark.compiles_much
 def test_batches_of_pictures_and_labels_are_read(pictures):
     model = make()
     model.compile(model.two_time_scales())
