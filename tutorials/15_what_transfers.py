@@ -1,10 +1,11 @@
 # %% [markdown]
 # # What transfers
 #
-# Command: `python tutorials/15_what_transfers.py`, about three minutes on two CPU
+# Command: `python tutorials/15_what_transfers.py`, about five minutes on two CPU
 # cores.
-# Expected: after reading 16,000 sentences without labels, a BERT needs 64 labels where
-# the same model from scratch needs more than 1,024; and a picture of why.
+# Expected: after reading 16,000 sentences without labels, a BERT judges 93 to 97 % of
+# new sentences right from 16 labels; the same model from scratch 74 % from 1,024; and a
+# picture of why.
 #
 # A network is trained twice: first on much text that costs nothing, then on the few
 # examples that somebody labelled. So learned ImageNet's classifiers to find and to
@@ -257,7 +258,8 @@ _ = axis.legend()
 #
 # The linear probe reads what pretraining left at `[CLS]`. Nobody asked anything of that
 # place before, so there is little to read: what a frozen network shows depends on where
-# one looks. LoRA and fine-tuning bend the network to the question.
+# one looks. LoRA and fine-tuning bend the network to the question. With few labels LoRA
+# is ahead: what cannot move cannot learn 16 sentences by heart either.
 #
 # ## What was forgotten?
 #
