@@ -10,10 +10,10 @@ and depth and, on PyTorch, transformers in the usual loop.
 Of two blocks of version 3 (`--quick`, the least of five rounds on two cores that had
 other work, too): seconds over those of our BERT, forward and training, are 1.65 and
 1.36 on PyTorch, where those of transformers are 2.02 and 1.53; 1.51 and 1.51 on JAX;
-1.68 and 2.16 on TensorFlow. For one text, to project the
-table of distances twice takes a seventh of what BERT's block multiplies, and the
-products with distances take an eighth more; the rest is scores that are written more
-often. With more texts at a time the table costs less of it.
+1.68 and 2.16 on TensorFlow. For one text, to project the table of distances twice takes
+a seventh of what BERT's block multiplies, and the products with distances take an
+eighth more; the rest is scores that are written more often. With more texts at a time
+the table costs less of it.
 """
 
 import keras
