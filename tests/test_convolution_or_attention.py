@@ -88,6 +88,7 @@ def test_groups_of_emoji_are_read_without_skin_tones(tmp_path):
     assert images.shape == (2, 2, 2, 3) and (images == 1).all()
 
 
+@pytest.mark.slow
 def test_how_far_networks_see_is_measured_and_drawn(tmp_path):
     script = load_script("how_far_networks_see")
     sizes = {"image_size": 16, "num_channels": 1, "num_classes": 2}

@@ -136,7 +136,7 @@ def main(arguments=None):
     parser.add_argument(
         "--minutes",
         type=float,
-        default=10.0,
+        default=5.0,
         help="of the processor, all cores together (%(default)s)",
     )
     parser.add_argument("--samples", type=int, default=10_000, help="(%(default)s)")
