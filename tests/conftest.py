@@ -22,10 +22,12 @@ for name in (
     os.environ.setdefault(name, THREADS)
 
 # Tiny models spend their time in the compiler. Without its slow passes, and with what
-# it compiled kept for the next test and the next run, the JAX tests take a third.
+# it compiled kept for the next test and the next run, the JAX tests take a third; with
+# its older and simpler way to fuse operations, a fifth.
 os.environ.setdefault(
     "XLA_FLAGS",
-    "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true",
+    "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true "
+    "--xla_cpu_use_fusion_emitters=false",
 )
 CACHE = pathlib.Path(__file__).parents[1] / ".pytest_cache" / "jax"
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(CACHE))

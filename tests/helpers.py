@@ -129,7 +129,7 @@ def weight_gradients(function, weights):
             with keras.StatelessScope(state_mapping=zip(weights, values, strict=True)):
                 return keras.ops.sum(function())
 
-        gradients = jax.grad(total)([weight.value for weight in weights])
+        gradients = jax.jit(jax.grad(total))([weight.value for weight in weights])
     elif BACKEND == "tensorflow":
         import tensorflow as tf
 

@@ -151,7 +151,7 @@ def test_the_presets_have_so_many_parameters(preset):
         (lambda: make(class_names=["cat"]), "must name each class.*1 names"),
         (lambda: make().generate([3]), "from 0 to 2.*Received 3"),
         (lambda: make().generate(["pig"]), "one of.*Received 'pig'"),
-        (lambda: make().generate([0.5]), "list of classes. Received: an array of"),
+        (lambda: make().generate([0.5]), "whole number from 0 to 2. Received 0.5"),
         (
             lambda: make().generate([1], noise=np.zeros((1, 4))),
             "5 numbers for each label, .1, 5.. Received: noise.shape=.1, 4.",
