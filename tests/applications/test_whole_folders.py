@@ -30,6 +30,7 @@ WRITERS = {
     "Camembert": write_camembert,
     "DistilBert": write_distilbert,
     "Albert": write_albert,
+    "Electra": write_bert,
     "MegatronBert": write_bert,
     "Deberta": write_deberta,
     "DebertaV2": write_deberta,
