@@ -132,10 +132,7 @@ def forecast_memory(
     weights, trainable = bytes_of(model.weights), bytes_of(model.trainable_weights)
     optimizer = keras.optimizers.get(optimizer)
     kept = bytes_of_optimizer(optimizer, model.trainable_weights)
-    try:
-        activations, step = bytes_of_step(model, inputs, _loss, devices)
-    except NotImplementedError:
-        activations = step = None
+    activations, step = bytes_of_step(model, inputs, _loss, devices)
     gathered = 0
     if devices > 1:
         gathered = max(bytes_of(layer.weights) for layer in _blocks(model))
@@ -205,7 +202,7 @@ def _filled(x, batch_size, length):
 
 
 def _loss(outputs):
-    """A loss as training has it: cross-entropy of logits, the mean of all else."""
+    """Cross-entropy over the last axis, as of logits; the mean of single numbers."""
     losses = []
     for x in keras.tree.flatten(outputs):
         if len(x.shape) > 1:
